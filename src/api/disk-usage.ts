@@ -1,0 +1,95 @@
+/** GET /system/df */
+import { invalidParameter } from "../lib/errors.ts";
+import { downgradeImages, downgradeSummaries } from "./compatibility.ts";
+import type { Exchange } from "./exchange.ts";
+import { booleanOf } from "./query.ts";
+import type { ApiRooms } from "./rooms.ts";
+
+const kinds = ["container", "image", "volume", "build-cache"] as const;
+type Kind = (typeof kinds)[number];
+
+interface Usage {
+  ActiveCount: number;
+  TotalCount: number;
+  /** Bytes. */
+  Reclaimable: number;
+  TotalSize: number;
+  Items?: unknown[];
+}
+
+/** Answers with what takes how much room; in one list per kind until 1.51, summed up by kind since. */
+export async function sendDiskUsage(rooms: ApiRooms, exchange: Exchange): Promise<void> {
+  const { query, minor } = exchange;
+  const wanted = new Set<Kind>(query.has("type") ? query.getAll("type").map(kindOf) : kinds);
+  const [images, containers, volumes] = await Promise.all([
+    wanted.has("image") ? rooms.images.list({ all: false, filters: new Map(), sharedSize: true }) : undefined,
+    wanted.has("container")
+      ? rooms.containers.list({ all: true, limit: 0, size: true, filters: new Map() })
+      : undefined,
+    wanted.has("volume") ? rooms.volumes.list() : undefined,
+  ]);
+  const layersSize = sum(images ?? [], ({ Size, SharedSize }) => Size - Math.max(0, SharedSize));
+  if (minor < 52) {
+    exchange.json(200, {
+      LayersSize: layersSize,
+      Images: images && downgradeImages(images, minor),
+      Containers: containers && downgradeSummaries(containers, minor),
+      Volumes: volumes,
+      BuildCache: wanted.has("build-cache") ? [] : undefined,
+    });
+    return;
+  }
+  const verbose = booleanOf(query, "verbose");
+  const usage = <T>(items: T[] | undefined, isActive: (item: T) => boolean, sizeOf: (item: T) => number) =>
+    items && summarise(items, isActive, sizeOf, verbose);
+  exchange.json(200, {
+    ImageUsage: usage(
+      images,
+      ({ Containers }) => Containers > 0,
+      ({ Size, SharedSize }) => Size - Math.max(0, SharedSize),
+    ),
+    ContainerUsage: usage(
+      containers,
+      ({ State }) => State === "running" || State === "paused" || State === "restarting",
+      ({ SizeRw }) => SizeRw ?? 0,
+    ),
+    VolumeUsage: usage(
+      volumes,
+      ({ UsageData }) => (UsageData?.RefCount ?? 0) > 0,
+      ({ UsageData }) => Math.max(0, UsageData?.Size ?? 0),
+    ),
+    BuildCacheUsage: wanted.has("build-cache")
+      ? summarise(
+          [],
+          () => false,
+          () => 0,
+          verbose,
+        )
+      : undefined,
+  });
+}
+
+function summarise<T>(
+  items: T[],
+  isActive: (item: T) => boolean,
+  sizeOf: (item: T) => number,
+  verbose: boolean,
+): Usage {
+  return {
+    ActiveCount: items.filter(isActive).length,
+    TotalCount: items.length,
+    Reclaimable: sum(items, (item) => (isActive(item) ? 0 : sizeOf(item))),
+    TotalSize: sum(items, sizeOf),
+    ...(verbose && { Items: items }),
+  };
+}
+
+function sum<T>(items: T[], sizeOf: (item: T) => number): number {
+  return items.reduce((total, item) => total + sizeOf(item), 0);
+}
+
+function kindOf(name: string): Kind {
+  const kind = kinds.find((each) => each === name);
+  if (kind === undefined) throw invalidParameter(`unknown object type: ${name}`);
+  return kind;
+}

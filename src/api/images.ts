@@ -1,0 +1,119 @@
+/** Images (Engine API, tag Image). */
+import { invalidParameter } from "../lib/errors.ts";
+import type { AuthConfig } from "../wire/engine-api.ts";
+import { parseJson, readStream } from "./body.ts";
+import { downgradeImage, downgradeImages, platformOf } from "./compatibility.ts";
+import type { Exchange } from "./exchange.ts";
+import { reportProgress } from "./progress.ts";
+import { booleanOf, filtersOf, stringOf } from "./query.ts";
+import { ociPlatform } from "./request-shapes.ts";
+import type { ApiRooms, ImagesRoom } from "./rooms.ts";
+import type { Route } from "./router.ts";
+import { readShape } from "./shape.ts";
+
+export function imageRoutes({ images }: ApiRooms): Route[] {
+  return [
+    { method: "GET", path: "/images/json", handle: (exchange) => list(images, exchange) },
+    { method: "POST", path: "/images/create", handle: (exchange) => create(images, exchange) },
+    { method: "POST", path: "/images/load", handle: (exchange) => load(images, exchange) },
+    {
+      method: "GET",
+      path: "/images/{name}/json",
+      handle: (exchange) => exchange.json(200, downgradeImage(images.inspect(exchange.name), exchange.minor)),
+    },
+    {
+      method: "GET",
+      path: "/images/{name}/history",
+      handle: (exchange) => exchange.json(200, images.history(exchange.name)),
+    },
+    {
+      method: "POST",
+      path: "/images/{name}/tag",
+      handle(exchange) {
+        images.tag(exchange.name, stringOf(exchange.query, "repo") ?? "", stringOf(exchange.query, "tag") ?? "");
+        exchange.empty(201);
+      },
+    },
+    { method: "DELETE", path: "/images/{name}", handle: (exchange) => remove(images, exchange) },
+  ];
+}
+
+async function list(images: ImagesRoom, exchange: Exchange): Promise<void> {
+  const { query, minor } = exchange;
+  const found = await images.list({
+    all: booleanOf(query, "all"),
+    filters: filtersOf(query),
+    sharedSize: booleanOf(query, "shared-size"),
+  });
+  exchange.json(200, downgradeImages(found, minor));
+}
+
+async function remove(images: ImagesRoom, exchange: Exchange): Promise<void> {
+  const options = { force: booleanOf(exchange.query, "force"), noPrune: booleanOf(exchange.query, "noprune") };
+  exchange.json(200, await images.remove(exchange.name, options));
+}
+
+/** Pulls where there is `fromImage`, else imports. */
+async function create(images: ImagesRoom, exchange: Exchange): Promise<void> {
+  const { query, minor } = exchange;
+  const platform = platformOf(stringOf(query, "platform"), minor, 32);
+  const reference = stringOf(query, "fromImage");
+  const tag = stringOf(query, "tag");
+  if (reference !== undefined) {
+    const auth = registryAuth(exchange.request.headers["x-registry-auth"]);
+    const request = { reference, tag, platform, auth, signal: exchange.clientGone };
+    await reportProgress(exchange, (report) => images.pull(request, report));
+    return;
+  }
+  const source = stringOf(query, "fromSrc");
+  if (source === undefined) throw invalidParameter("either fromImage or fromSrc has to be given");
+  const request = {
+    source: source === "-" ? readStream(exchange.request) : source,
+    repo: stringOf(query, "repo"),
+    tag,
+    message: stringOf(query, "message"),
+    changes: query.getAll("changes"),
+    platform,
+    signal: exchange.clientGone,
+  };
+  await reportProgress(exchange, (report) => images.importTar(request, report));
+}
+
+async function load(images: ImagesRoom, exchange: Exchange): Promise<void> {
+  const { query, request } = exchange;
+  const quiet = booleanOf(query, "quiet");
+  const options = { platform: loadPlatform(stringOf(query, "platform")), signal: exchange.clientGone };
+  await reportProgress(exchange, (report) => {
+    const reportOrNot: typeof report = (message) => {
+      if (!quiet || message.progressDetail === undefined) report(message);
+    };
+    return images.load(readStream(request), reportOrNot, options);
+  });
+}
+
+/** A platform as load has it, in JSON, as all others have it: `os/architecture/variant`. Throws invalidParameter. */
+function loadPlatform(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const platform = readShape(ociPlatform, parseJson(text));
+  return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
+}
+
+/** The credentials in `X-Registry-Auth`: JSON in base64, either alphabet. What cannot be read counts as none. */
+export function registryAuth(header: string | string[] | undefined): AuthConfig | undefined {
+  if (typeof header !== "string" || header === "") return undefined;
+  try {
+    const given: unknown = JSON.parse(Buffer.from(header, "base64url").toString("utf8"));
+    return typeof given === "object" && given !== null ? authFields(given as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function authFields(given: Record<string, unknown>): AuthConfig {
+  const auth: Record<string, string> = {};
+  for (const name of ["username", "password", "serveraddress", "identitytoken", "registrytoken", "auth"]) {
+    const value = given[name];
+    if (typeof value === "string") auth[name] = value;
+  }
+  return auth;
+}

@@ -1,0 +1,76 @@
+/** The rooms below, as far as the API needs them: what it calls, and nothing else. */
+import type { Containers } from "../containers/containers.ts";
+import type { Events } from "../events/events.ts";
+import type { Images } from "../images/images.ts";
+import type { Networks } from "../networks/networks.ts";
+import type { Volumes } from "../volumes/volumes.ts";
+import type { ContainerStatsResponse, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
+
+export type ContainersRoom = Pick<
+  Containers,
+  | "attach"
+  | "create"
+  | "execCreate"
+  | "execInspect"
+  | "execResize"
+  | "execStart"
+  | "inspect"
+  | "kill"
+  | "list"
+  | "logs"
+  | "pause"
+  | "prune"
+  | "remove"
+  | "rename"
+  | "resize"
+  | "restart"
+  | "start"
+  | "stop"
+  | "top"
+  | "unpause"
+  | "update"
+  | "wait"
+> & {
+  /** Throws where there is none. */
+  find(nameOrId: string): { record: { config: { Tty?: boolean } } };
+  /** Snapshots until `signal` aborts, or one. */
+  stats?(
+    nameOrId: string,
+    options: { stream: boolean; oneShot: boolean; signal: AbortSignal },
+  ): AsyncIterable<ContainerStatsResponse>;
+};
+
+/** A client's end of a container's or exec's streams. */
+export type Attachment = Awaited<ReturnType<ContainersRoom["attach"]>>;
+export type AttachOptions = Parameters<ContainersRoom["attach"]>[1];
+export type LogOptions = Parameters<ContainersRoom["logs"]>[1];
+
+export type ImagesRoom = Pick<
+  Images,
+  "history" | "importTar" | "inspect" | "list" | "load" | "pull" | "remove" | "tag"
+>;
+export type NetworksRoom = Pick<Networks, "inspect" | "list">;
+export type VolumesRoom = Pick<Volumes, "create" | "get" | "list" | "prune" | "remove">;
+
+export interface SystemRoom {
+  info(): Promise<SystemInfo>;
+  version(): Promise<SystemVersion>;
+}
+
+/** What the API tells that nobody asked it for. */
+export interface ApiLog {
+  debug(message: string): void;
+  error(message: string): void;
+}
+
+export interface ApiRooms {
+  containers: ContainersRoom;
+  images: ImagesRoom;
+  networks: NetworksRoom;
+  volumes: VolumesRoom;
+  events: Events;
+  system: SystemRoom;
+  log: ApiLog;
+  /** Brig's own version, for the Server header. */
+  version: string;
+}

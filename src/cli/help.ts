@@ -1,0 +1,40 @@
+/** Help, laid out as docker's. */
+import { flagTable } from "../lib/flag-table.ts";
+import type { FlagSpec } from "../lib/flags.ts";
+import type { Command } from "./command.ts";
+
+/** A heading and the commands below it. */
+export interface HelpSection {
+  title: string;
+  commands: { name: string; short: string }[];
+}
+
+/** Help of a single command. `path` is how it was called, with the program: `docker container run`. */
+export function commandHelp(program: string, path: string, command: Command, columns: number): string {
+  let text = `Usage:  ${path} ${command.usage}\n\n${command.short}\n`;
+  if (command.aliases !== undefined) {
+    text += `\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`;
+  }
+  const flags = flagTable(command.flags, columns);
+  return flags === "" ? text : `${text}\nOptions:\n${flags}`;
+}
+
+/** Help of a group of commands, or of the program itself. `globalFlags` are the program's own. */
+export function groupHelp(
+  usage: string,
+  short: string,
+  sections: HelpSection[],
+  flags: { title: string; specs: FlagSpec[] } | undefined,
+  footer: string,
+  columns: number,
+): string {
+  let text = `Usage:  ${usage}\n\n${short}\n`;
+  const widest = Math.max(11, ...sections.flatMap((section) => section.commands.map(({ name }) => name.length)));
+  for (const { title, commands } of sections) {
+    if (commands.length === 0) continue;
+    text += `\n${title}:\n`;
+    for (const { name, short: line } of commands) text += `  ${name.padEnd(widest + 1)}${line}\n`;
+  }
+  if (flags !== undefined) text += `\n${flags.title}:\n${flagTable(flags.specs, columns)}`;
+  return `${text}\n${footer}\n`;
+}

@@ -1,0 +1,130 @@
+/** The verbs of a container's life, by the name or id a client gives. Each has a file of its own. */
+import type {
+  ContainerInspectResponse,
+  ContainerSummary,
+  ContainerTopResponse,
+  ContainerUpdateResponse,
+  ContainerWaitResponse,
+  RestartPolicy,
+} from "../wire/engine-api.ts";
+import type { Attachment } from "../runtime/console.ts";
+import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
+import type { Container } from "./container.ts";
+import { type CreateRequest, createContainer } from "./create.ts";
+import { createExec, type ExecConfig, type ExecStart, findExec, inspectExec, resizeExec, startExec } from "./exec.ts";
+import type { Filters } from "./filters.ts";
+import { inspectContainer } from "./inspect.ts";
+import { killContainer } from "./kill.ts";
+import { type ListQuery, listContainers } from "./list.ts";
+import { type LogRequest, logsOfContainer } from "./logs.ts";
+import { pauseContainer, unpauseContainer } from "./pause.ts";
+import { pruneContainers } from "./prune.ts";
+import { removeContainer } from "./remove.ts";
+import { renameContainer } from "./rename.ts";
+import { restartContainer } from "./restart.ts";
+import type { Rooms } from "./rooms.ts";
+import { startContainer } from "./start.ts";
+import { type StopOptions, stopContainer } from "./stop.ts";
+import { topOfContainer } from "./top.ts";
+import { updateContainer } from "./update.ts";
+import { type WaitCondition, waitForContainer } from "./wait.ts";
+
+export class Containers {
+  readonly #rooms: Rooms;
+
+  constructor(rooms: Rooms) {
+    this.#rooms = rooms;
+  }
+
+  find(nameOrId: string): Container {
+    return this.#rooms.store.find(nameOrId);
+  }
+
+  create(request: CreateRequest): Promise<{ Id: string; Warnings: string[] }> {
+    return createContainer(this.#rooms, request);
+  }
+
+  start(nameOrId: string): Promise<void> {
+    return startContainer(this.#rooms, this.find(nameOrId), "person");
+  }
+
+  stop(nameOrId: string, options: StopOptions): Promise<void> {
+    return stopContainer(this.#rooms, this.find(nameOrId), options);
+  }
+
+  restart(nameOrId: string, options: StopOptions): Promise<void> {
+    return restartContainer(this.#rooms, this.find(nameOrId), options);
+  }
+
+  kill(nameOrId: string, signal?: string): Promise<void> {
+    return killContainer(this.#rooms, this.find(nameOrId), nameOrId, signal);
+  }
+
+  pause(nameOrId: string): Promise<void> {
+    return pauseContainer(this.#rooms, this.find(nameOrId));
+  }
+
+  unpause(nameOrId: string): Promise<void> {
+    return unpauseContainer(this.#rooms, this.find(nameOrId));
+  }
+
+  rename(nameOrId: string, newName: string): void {
+    renameContainer(this.#rooms, this.find(nameOrId), newName);
+  }
+
+  remove(nameOrId: string, options: { force: boolean; volumes: boolean }): Promise<void> {
+    return removeContainer(this.#rooms, this.find(nameOrId), options);
+  }
+
+  wait(nameOrId: string, condition: WaitCondition, signal: AbortSignal): Promise<ContainerWaitResponse> {
+    return waitForContainer(this.find(nameOrId), condition, signal);
+  }
+
+  list(query: ListQuery): Promise<ContainerSummary[]> {
+    return listContainers(this.#rooms, query);
+  }
+
+  inspect(nameOrId: string, options: { size: boolean }): Promise<ContainerInspectResponse> {
+    return inspectContainer(this.#rooms, this.find(nameOrId), options);
+  }
+
+  top(nameOrId: string, psArgs: string): Promise<ContainerTopResponse> {
+    return topOfContainer(this.#rooms, this.find(nameOrId), psArgs);
+  }
+
+  logs(nameOrId: string, request: LogRequest): AsyncIterable<Uint8Array> {
+    return logsOfContainer(this.#rooms, this.find(nameOrId), request);
+  }
+
+  attach(nameOrId: string, request: AttachRequest): Promise<Attachment> {
+    return attachToContainer(this.#rooms, this.find(nameOrId), request);
+  }
+
+  resize(nameOrId: string, size: { height: number; width: number }): void {
+    resizeContainer(this.#rooms, this.find(nameOrId), size);
+  }
+
+  update(nameOrId: string, body: { RestartPolicy?: RestartPolicy }): ContainerUpdateResponse {
+    return updateContainer(this.#rooms, this.find(nameOrId), body.RestartPolicy);
+  }
+
+  prune(filters: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }> {
+    return pruneContainers(this.#rooms, filters);
+  }
+
+  execCreate(nameOrId: string, config: ExecConfig): { Id: string } {
+    return { Id: createExec(this.#rooms, this.find(nameOrId), config).id };
+  }
+
+  execStart(id: string, options: ExecStart): Promise<Attachment | undefined> {
+    return startExec(this.#rooms, findExec(this.#rooms, id), options);
+  }
+
+  execInspect(id: string) {
+    return inspectExec(findExec(this.#rooms, id));
+  }
+
+  execResize(id: string, size: { height: number; width: number }): void {
+    resizeExec(findExec(this.#rooms, id), size);
+  }
+}

@@ -1,0 +1,117 @@
+/** create: a container that can be started, from an image and what the request asks for. */
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { hostname as hostHostname } from "node:os";
+import { join } from "node:path";
+import { notFound } from "../lib/errors.ts";
+import { nowRfc3339Nano } from "../lib/time.ts";
+import type { ContainerConfig, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
+import { announce } from "./announce.ts";
+import { checkCreateRequest } from "./check-request.ts";
+import { Container } from "./container.ts";
+import { fillHostConfig } from "./fill-host-config.ts";
+import { mergeConfig } from "./merge-config.ts";
+import { resolveMounts } from "./mounts.ts";
+import { generateName } from "./names.ts";
+import { containerDir } from "./paths.ts";
+import { type ContainerRecord, createdState } from "./record.ts";
+import type { Rooms } from "./rooms.ts";
+
+/** POST /containers/create */
+export interface CreateRequest {
+  /** Without a leading slash; a name is made up where there is none. */
+  name?: string;
+  /** `os[/arch[/variant]]` */
+  platform?: string;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  networkingConfig?: NetworkingConfig;
+}
+
+/**
+ * Makes a container. Throws what Docker's daemon says of requests that cannot be: `No such image`, a name that is taken,
+ * and everything of check-request.ts. Nothing is left behind where it throws.
+ */
+export async function createContainer(rooms: Rooms, request: CreateRequest): Promise<{ Id: string; Warnings: string[] }> {
+  const { store, images, networks, rootfs, settings } = rooms;
+  const warnings = checkCreateRequest(request, settings.checkHost);
+  if (request.name) store.checkName(request.name);
+  const image = images.get(request.config.Image ?? "");
+  checkPlatform(request, image);
+
+  const id = newId(rooms);
+  const config = mergeConfig(request.config, image.config);
+  const hostConfig = fillHostConfig(request.hostConfig, settings.hostConfigDefaults);
+  const networkMode = hostConfig.NetworkMode ?? "bridge";
+  for (const mode of [networkMode, hostConfig.PidMode, hostConfig.IpcMode])
+    if (mode?.startsWith("container:")) store.find(mode.slice("container:".length));
+  config.Hostname ||= networkMode === "host" || hostConfig.UTSMode === "host" ? hostHostname() : id.slice(0, 12);
+  const endpoints = request.networkingConfig?.EndpointsConfig ?? {};
+  networks.check(hostConfig, request.networkingConfig ?? {}, config);
+
+  const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const mounts = await resolveMounts(id, config, hostConfig, {
+    volumes: rooms.volumes,
+    volumesFrom: (other) => store.find(other).record.mounts,
+  });
+  try {
+    await rootfs.create(id, image.diffIds);
+    writeFileSync(join(containerDir(settings, id), "diff", ".dockerenv"), "", { mode: 0o755 });
+    // From here to `add` nothing waits, so that a name that was free stays free and an image that was there stays.
+    const name = request.name || generateName((candidate) => store.byName(candidate) !== undefined);
+    store.checkName(name);
+    images.get(image.id);
+    const record: ContainerRecord = {
+      id,
+      name,
+      created: nowRfc3339Nano(),
+      config,
+      hostConfig,
+      endpoints,
+      imageId: image.id,
+      platform: { os: image.os, architecture: image.architecture, variant: image.variant },
+      diffIds: image.diffIds,
+      path,
+      args,
+      mounts,
+      state: createdState(),
+      restartCount: 0,
+      manuallyStopped: false,
+    };
+    const container = new Container(record);
+    store.add(container);
+    announce(rooms, container, "create");
+    return { Id: id, Warnings: warnings };
+  } catch (error) {
+    await rootfs.remove(id);
+    for (const mount of mounts)
+      if (mount.Type === "volume" && isAnonymous(mount.Name)) rooms.volumes.remove(mount.Name!, true);
+    throw error;
+  }
+}
+
+/** Anonymous volumes are named by 64 hexadecimal digits. */
+export function isAnonymous(volumeName: string | undefined): boolean {
+  return /^[0-9a-f]{64}$/.test(volumeName ?? "");
+}
+
+function newId(rooms: Rooms): string {
+  for (;;) {
+    const id = randomBytes(32).toString("hex");
+    // An all-digit short id reads as a number where it becomes a host name.
+    if (!/^\d{12}/.test(id) && rooms.store.byId(id) === undefined) return id;
+  }
+}
+
+function checkPlatform(request: CreateRequest, image: { os: string; architecture: string }): void {
+  if (!request.platform) return;
+  const [os, architecture] = request.platform.split("/");
+  if ((os && os !== image.os) || (architecture && normaliseArchitecture(architecture) !== image.architecture))
+    throw notFound(
+      `image with reference ${request.config.Image} was found but does not provide the specified platform (${request.platform})`,
+    );
+}
+
+function normaliseArchitecture(name: string): string {
+  return { x86_64: "amd64", "x86-64": "amd64", aarch64: "arm64" }[name] ?? name;
+}

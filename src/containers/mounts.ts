@@ -1,0 +1,199 @@
+/** A container's mounts: from -v, --mount, --tmpfs, --volumes-from and VOLUME to what inspect shows and the runtime mounts. */
+import { mkdirSync, statSync } from "node:fs";
+import { readMounts } from "../kernel/mount.ts";
+import { invalidParameter, notImplemented, systemError } from "../lib/errors.ts";
+import { hostFacts } from "../runtime/host-facts.ts";
+import type { OciMount } from "../runtime/oci.ts";
+import type { Volumes } from "../volumes/volumes.ts";
+import type { ContainerConfig, HostConfig, Mount, MountPoint } from "../wire/engine-api.ts";
+import { cleanDestination, parseBind, parseVolumesFrom, tmpfsOptions } from "./volume-spec.ts";
+
+/** What resolveMounts asks others. */
+export interface MountSources {
+  volumes: Pick<Volumes, "create" | "pathOf">;
+  /** The mounts of another container. Throws where there is none of that name. */
+  volumesFrom(nameOrId: string): MountPoint[];
+}
+
+function missingSource(path: string): Error {
+  return invalidParameter(`invalid mount config for type "bind": bind source path does not exist: ${path}`);
+}
+
+const isThere = (path: string) => statSync(path, { throwIfNoEntry: false }) !== undefined;
+
+function bindPoint(
+  source: string,
+  destination: string,
+  mode: string,
+  readOnly: boolean,
+  propagation: string,
+): MountPoint {
+  return {
+    Type: "bind",
+    Source: source,
+    Destination: destination,
+    Mode: mode,
+    RW: !readOnly,
+    Propagation: propagation || "rprivate",
+  };
+}
+
+function volumePoint(
+  { volumes }: MountSources,
+  request: Parameters<Volumes["create"]>[0],
+  destination: string,
+  mode: string,
+  readOnly: boolean,
+): MountPoint {
+  const { Name, Mountpoint, Driver } = volumes.create(request);
+  return {
+    Type: "volume",
+    Name,
+    Source: Mountpoint,
+    Destination: destination,
+    Driver,
+    Mode: mode,
+    RW: !readOnly,
+    Propagation: "",
+  };
+}
+
+function mountPoint(mount: Mount, sources: MountSources): MountPoint {
+  const destination = cleanDestination(mount.Target ?? "");
+  const readOnly = mount.ReadOnly ?? false;
+  if (mount.Type === "tmpfs")
+    return { Type: "tmpfs", Source: "", Destination: destination, Mode: "", RW: !readOnly, Propagation: "" };
+  if (mount.Type === "bind") {
+    const source = mount.Source ?? "";
+    if (!mount.BindOptions?.CreateMountpoint && !isThere(source)) throw missingSource(source);
+    return bindPoint(source, destination, "", readOnly, mount.BindOptions?.Propagation ?? "");
+  }
+  const { Labels, DriverConfig, Subpath } = mount.VolumeOptions ?? {};
+  if (Subpath) throw notImplemented("a volume's subpath cannot be mounted yet");
+  const request = { Name: mount.Source, Driver: DriverConfig?.Name, DriverOpts: DriverConfig?.Options, Labels };
+  return volumePoint(sources, request, destination, "z", readOnly);
+}
+
+/**
+ * The mounts of a new container, one at a destination: those of other containers, then -v, then --mount, then an
+ * anonymous volume for each VOLUME that has nothing at its place yet. Makes the volumes that are missing. The request
+ * has been checked. Throws invalidParameter where a source of --mount is not there.
+ */
+export async function resolveMounts(
+  _containerId: string,
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  sources: MountSources,
+): Promise<MountPoint[]> {
+  const byDestination = new Map<string, MountPoint>();
+  const put = (point: MountPoint) => byDestination.set(point.Destination ?? "", point);
+
+  for (const text of hostConfig.VolumesFrom ?? []) {
+    const { container, readOnly } = parseVolumesFrom(text);
+    for (const point of sources.volumesFrom(container))
+      if (point.Type !== "tmpfs") put(readOnly ? { ...point, RW: false } : { ...point });
+  }
+  for (const text of hostConfig.Binds ?? []) {
+    const { type, source, destination, mode, readOnly, propagation } = parseBind(text);
+    if (type === "bind") put(bindPoint(source, destination, mode, readOnly, propagation));
+    else
+      put(
+        volumePoint(
+          sources,
+          { Name: source, Driver: hostConfig.VolumeDriver },
+          destination,
+          source === "" ? mode : mode || "z",
+          readOnly,
+        ),
+      );
+  }
+  for (const mount of hostConfig.Mounts ?? []) put(mountPoint(mount, sources));
+  const tmpfs = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(cleanDestination));
+  for (const path of Object.keys(config.Volumes ?? {})) {
+    const destination = cleanDestination(path);
+    if (byDestination.has(destination) || tmpfs.has(destination)) continue;
+    put(volumePoint(sources, { Driver: hostConfig.VolumeDriver }, destination, "", false));
+  }
+  return [...byDestination.values()];
+}
+
+/** Throws where the mount that `path` is on does not pass mounts on as a propagation needs it. */
+function checkPropagation(path: string, propagation: string): void {
+  if (!/shared|slave/.test(propagation)) return;
+  const within = (mountPoint: string) => mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
+  // The last of equally deep ones lies on top.
+  let on = { mountPoint: "/", propagation: "private" as string };
+  for (const entry of readMounts())
+    if (within(entry.mountPoint) && entry.mountPoint.length >= on.mountPoint.length) on = entry;
+  if (propagation.endsWith("shared") && !on.propagation.startsWith("shared"))
+    throw systemError(`path ${path} is mounted on ${on.mountPoint} but it is not a shared mount`);
+  if (propagation.endsWith("slave") && !/shared|slave/.test(on.propagation))
+    throw systemError(`path ${path} is mounted on ${on.mountPoint} but it is not a shared or slave mount`);
+}
+
+/** Read-only also for what is mounted below, where the kernel can do that (5.12). */
+function readOnlyOption(options: Mount["BindOptions"]): string {
+  const [major, minor] = hostFacts().kernel;
+  const canRecurse = major > 5 || (major === 5 && minor >= 12);
+  if (options?.ReadOnlyForceRecursive && !canRecurse)
+    throw invalidParameter("this host's kernel cannot mount recursively read-only (it needs 5.12)");
+  return canRecurse && !options?.ReadOnlyNonRecursive && !options?.NonRecursive ? "rro" : "ro";
+}
+
+function bindMount(point: MountPoint, options: Mount["BindOptions"]): OciMount {
+  const propagation = point.Propagation || "rprivate";
+  const source = point.Source ?? "";
+  if (point.Type === "bind") checkPropagation(source, propagation);
+  const mountOptions = [options?.NonRecursive ? "bind" : "rbind", propagation];
+  if (!point.RW) mountOptions.push(readOnlyOption(options));
+  return { destination: point.Destination ?? "", type: "bind", source, options: mountOptions };
+}
+
+function tmpfsMount(destination: string, options: string): OciMount {
+  return { destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(options) };
+}
+
+function tmpfsOptionsOf(mount: Mount | undefined): string {
+  const { SizeBytes, Mode, Options } = mount?.TmpfsOptions ?? {};
+  const options = (Options ?? []).map((option) => option.join("="));
+  if (mount?.ReadOnly) options.push("ro");
+  if (Mode) options.push(`mode=${Mode.toString(8)}`);
+  if (SizeBytes) options.push(`size=${SizeBytes}`);
+  return options.join(",");
+}
+
+const depth = (path: string) => path.split("/").length;
+
+/**
+ * What the runtime is to mount, what lies deeper later. Makes a bind's source where -v names one that is missing, and
+ * fills empty volumes with what the image has at their place. `rootfs` is the mounted root file system.
+ * Throws invalidParameter where a source of --mount has gone, or cannot be propagated as asked.
+ */
+export async function toOciMounts(
+  { mounts, hostConfig }: { mounts: readonly MountPoint[]; hostConfig: HostConfig },
+  rootfs: string,
+  { volumes }: { volumes: Pick<Volumes, "copyUp" | "pathOf"> },
+): Promise<OciMount[]> {
+  const asked = new Map((hostConfig.Mounts ?? []).map((mount) => [cleanDestination(mount.Target ?? ""), mount]));
+  const result: OciMount[] = [];
+  for (const point of mounts) {
+    const destination = point.Destination ?? "";
+    const mount = asked.get(destination);
+    if (point.Type === "tmpfs") result.push(tmpfsMount(destination, tmpfsOptionsOf(mount)));
+    else if (point.Type === "volume") {
+      const keepsEmpty = mount?.VolumeOptions?.NoCopy || point.Mode?.split(",").includes("nocopy");
+      if (!keepsEmpty) await volumes.copyUp(point.Name ?? "", rootfs, destination);
+      result.push(bindMount({ ...point, Source: volumes.pathOf(point.Name ?? "") }, undefined));
+    } else {
+      const source = point.Source ?? "";
+      if (!isThere(source)) {
+        if (mount?.Type === "bind" && !mount.BindOptions?.CreateMountpoint) throw missingSource(source);
+        mkdirSync(source, { recursive: true, mode: 0o755 });
+      }
+      result.push(bindMount(point, mount?.BindOptions));
+    }
+  }
+  for (const [path, options] of Object.entries(hostConfig.Tmpfs ?? {}))
+    result.push(tmpfsMount(cleanDestination(path), options));
+  return result.sort((one, other) => depth(one.destination) - depth(other.destination));
+}

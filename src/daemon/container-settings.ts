@@ -1,0 +1,59 @@
+/** What containers are to know of the daemon's configuration and of the host. */
+import { existsSync, readFileSync } from "node:fs";
+import type { CheckHost } from "../containers/check-request.ts";
+import type { ContainerSettings } from "../containers/rooms.ts";
+import { cgroupMode } from "../kernel/cgroups.ts";
+import { hostFacts } from "../runtime/host-facts.ts";
+import type { DaemonConfig } from "./config.ts";
+import { findInit } from "./programs.ts";
+
+export function containerSettings(config: DaemonConfig): ContainerSettings {
+  const host = hostFacts();
+  return {
+    dataRoot: config.dataRoot,
+    runRoot: config.execRoot,
+    cgroupParent: config.cgroupParent,
+    systemdCgroup: config.systemdCgroup,
+    initPath: config.initPath || findInit(),
+    init: config.init,
+    ulimits: config.defaultUlimits,
+    seccompProfile: config.seccompProfile,
+    noNewPrivileges: config.noNewPrivileges,
+    hostConfigDefaults: {
+      logDriver: config.logDriver,
+      logOptions: config.logOptions,
+      ipcMode: config.defaultIpcMode,
+      cgroupnsMode: config.defaultCgroupnsMode,
+      shmSizeBytes: config.defaultShmSizeBytes,
+      runtime: config.defaultRuntime,
+      cpuCount: host.cpuCount,
+    },
+    checkHost: checkHost(config),
+    dns: config.network.dns,
+    dnsSearch: config.network.dnsSearch,
+    dnsOptions: config.network.dnsOptions,
+  };
+}
+
+function checkHost(config: DaemonConfig): CheckHost {
+  const { capabilities, appArmor, cpuCount } = hostFacts();
+  return {
+    cgroupMode: cgroupMode(),
+    cpus: online("/sys/devices/system/cpu/online"),
+    memoryNodes: online("/sys/devices/system/node/online"),
+    cpuCount,
+    hasBlkioWeight:
+      existsSync("/sys/fs/cgroup/blkio/blkio.weight") || existsSync("/sys/fs/cgroup/blkio/blkio.bfq.weight"),
+    capabilities,
+    appArmor,
+    get runtimes() {
+      return Object.keys(config.runtimes);
+    },
+    defaultLogDriver: config.logDriver,
+  };
+}
+
+/** A list of CPUs or memory nodes, 0-3 say. */
+function online(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8").trim() : "0";
+}

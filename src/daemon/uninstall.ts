@@ -1,0 +1,17 @@
+/** `brig daemon --uninstall`: takes the bridge and every rule of a daemon that no longer runs off the host. */
+import { Events } from "../events/events.ts";
+import { Networks } from "../networks/networks.ts";
+import { StateDatabase } from "../state/database.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { Logger } from "./logger.ts";
+
+/** Removes what the configuration's bridge name stands for; containers, images and volumes stay on disk. */
+export function uninstall(config: DaemonConfig, log: Logger): void {
+  const db = new StateDatabase(":memory:");
+  const warn = (message: string) => log.warn(message);
+  const networks = new Networks({ db, events: new Events(), settings: config.network, warn });
+  // What a crash may have left is found by bringing it to its known state first.
+  networks.start([]);
+  networks.destroy();
+  db.close();
+}

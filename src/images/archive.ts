@@ -1,0 +1,156 @@
+/** The archive that `docker save` makes, read once from front to back: what is in it, by name, without files of its own. */
+
+import { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { messageOf, systemError } from "../lib/errors.ts";
+import { readTar } from "../lib/tar.ts";
+import type { ContentStore } from "../storage/content.ts";
+import type { Hold } from "./garbage.ts";
+import { ZSTD_MAGIC } from "./media-types.ts";
+
+/** A member's place: small documents in memory, everything else in the content store. */
+type Member = { bytes: Buffer } | { digest: string; size: number } | { link: string };
+
+/** Documents that name other members are read whole, to no more than this. */
+const DOCUMENT_LIMIT_BYTES = 4 << 20;
+const DOCUMENTS_LIMIT_BYTES = 64 << 20;
+const MEMBER_LIMIT = 100_000;
+const LINK_DEPTH = 8;
+const documents = /^(?:manifest\.json|index\.json|oci-layout|repositories|[a-f0-9]{64}\/(?:json|VERSION))$/;
+const blobName = /^blobs\/sha256\/([a-f0-9]{64})$/;
+
+/** What an archive held. Names are looked up here and never become paths. */
+export class SpooledArchive {
+  readonly #members: Map<string, Member>;
+
+  constructor(members: Map<string, Member>) {
+    this.#members = members;
+  }
+
+  /** The text of one of the small documents, or undefined. */
+  document(name: string): Buffer | undefined {
+    const member = this.#find(name);
+    return member && "bytes" in member ? member.bytes : undefined;
+  }
+
+  /** The blob that a name stands for, through links. Throws in the words of open(2) where there is none. */
+  blob(name: string): { digest: string; size: number } {
+    const member = this.#find(name);
+    if (!member || !("digest" in member)) throw systemError(`open ${name}: no such file or directory`);
+    return member;
+  }
+
+  #find(name: string): Member | undefined {
+    let path = normalPath(name);
+    for (let depth = 0; depth < LINK_DEPTH && path !== undefined; depth++) {
+      const member = this.#members.get(path);
+      if (!member || !("link" in member)) return member;
+      path = normalPath(member.link);
+    }
+    return undefined;
+  }
+}
+
+/** A relative name without dots and doubled slashes; undefined where it leads out of the archive. */
+function normalPath(name: string): string | undefined {
+  const parts: string[] = [];
+  for (const part of name.split("/")) {
+    if (part === "..") {
+      if (parts.pop() === undefined) return undefined;
+    } else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
+
+/**
+ * Reads an archive, plain, gzip or zstd, to its end. Members go into the content store as they pass, and are held.
+ * Throws for what is no archive or is cut off.
+ */
+export async function spoolArchive(
+  source: AsyncIterable<Uint8Array>,
+  content: ContentStore,
+  hold: Hold,
+): Promise<SpooledArchive> {
+  const members = new Map<string, Member>();
+  let documentBytes = 0;
+  for await (const { entry, body } of readTar(decompressed(source))) {
+    const name = normalPath(entry.name);
+    if (name === undefined || name === "") continue;
+    if (members.size >= MEMBER_LIMIT) throw systemError(`the archive has more than ${MEMBER_LIMIT} members`);
+    if (entry.type === "symlink") members.set(name, { link: linkTarget(name, entry.linkName) });
+    else if (entry.type === "link") members.set(name, { link: entry.linkName });
+    else if (entry.type === "file" && documents.test(name)) {
+      documentBytes += entry.size;
+      if (entry.size > DOCUMENT_LIMIT_BYTES || documentBytes > DOCUMENTS_LIMIT_BYTES)
+        throw systemError(`${name}: ${entry.size} bytes is too long`);
+      members.set(name, { bytes: Buffer.concat(await Array.fromAsync(body, (chunk) => Buffer.from(chunk))) });
+    } else if (entry.type === "file") members.set(name, await spoolBlob(name, entry.size, body, content, hold));
+  }
+  return new SpooledArchive(members);
+}
+
+async function spoolBlob(
+  name: string,
+  size: number,
+  body: AsyncIterable<Uint8Array>,
+  content: ContentStore,
+  hold: Hold,
+): Promise<Member> {
+  const hex = blobName.exec(name)?.[1];
+  const digest = hex && `sha256:${hex}`;
+  if (digest) {
+    await hold.add(digest);
+    // What is here has been verified, so the same bytes need not be written again.
+    if (content.sizeOf(digest) === size) return { digest, size };
+  }
+  const blob = await content.ingest(body, { digest, size });
+  await hold.add(blob.digest);
+  return blob;
+}
+
+function linkTarget(name: string, target: string): string {
+  return target.startsWith("/") ? target : `${name.slice(0, name.lastIndexOf("/") + 1)}${target}`;
+}
+
+/** The archive inside gzip or zstd, or as it is. */
+async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const input = source[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  while (head.length < 4) {
+    const { done, value } = await input.next();
+    if (done === true) break;
+    head = Buffer.concat([head, value]);
+  }
+  const rest = (async function* () {
+    yield head;
+    for (;;) {
+      const { done, value } = await input.next();
+      if (done === true) return;
+      yield value;
+    }
+  })();
+  try {
+    const decompressor = decompressorFor(head);
+    if (!decompressor) {
+      yield* rest;
+      return;
+    }
+    const stream = Readable.from(rest, { objectMode: false });
+    stream.on("error", (thrown) => decompressor.destroy(thrown));
+    yield* stream.pipe(decompressor);
+  } catch (thrown) {
+    throw systemError(isCutOff(thrown) ? "unexpected EOF" : messageOf(thrown));
+  } finally {
+    await input.return?.();
+  }
+}
+
+function decompressorFor(head: Buffer) {
+  if (head[0] === 0x1f && head[1] === 0x8b) return createGunzip();
+  if (head.length >= 4 && head.readUInt32LE(0) === ZSTD_MAGIC) return createZstdDecompress();
+  return undefined;
+}
+
+function isCutOff(thrown: unknown): boolean {
+  return (thrown as { code?: string }).code === "Z_BUF_ERROR" || /unexpected end/.test(messageOf(thrown));
+}

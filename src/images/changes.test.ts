@@ -1,0 +1,38 @@
+import { describe, expect, test } from "bun:test";
+import type { ImageConfig } from "../wire/engine-api.ts";
+import { applyChanges } from "./changes.ts";
+
+describe("applyChanges", () => {
+  const cases: [changes: string[], config: ImageConfig][] = [
+    [['CMD ["a", "b"]'], { Cmd: ["a", "b"] }],
+    [["cmd echo hi"], { Cmd: ["/bin/sh", "-c", "echo hi"] }],
+    [['ENTRYPOINT ["/x"]'], { Entrypoint: ["/x"] }],
+    [["ENV A=b C='d e'", 'ENV A="x \\"y\\""'], { Env: ['A=x "y"', "C=d e"] }],
+    [["ENV A some words"], { Env: ["A=some words"] }],
+    [["LABEL a=b", 'LABEL "c d"=e'], { Labels: { a: "b", "c d": "e" } }],
+    [["EXPOSE 80 53/udp 8000-8001"], { ExposedPorts: { "80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {} } }],
+    [['VOLUME ["/a"]', "VOLUME /b /c"], { Volumes: { "/a": {}, "/b": {}, "/c": {} } }],
+    [["WORKDIR /a", "WORKDIR b/../c"], { WorkingDir: "/a/c" }],
+    [["USER 1:2"], { User: "1:2" }],
+    [["STOPSIGNAL SIGINT"], { StopSignal: "SIGINT" }],
+    [["ONBUILD RUN x"], { OnBuild: ["RUN x"] }],
+    [["HEALTHCHECK NONE"], { Healthcheck: { Test: ["NONE"] } }],
+    [
+      ["HEALTHCHECK --interval=5s --retries=3 CMD true"],
+      { Healthcheck: { Test: ["CMD-SHELL", "true"], Interval: 5e9, Retries: 3 } },
+    ],
+  ];
+  for (const [changes, config] of cases)
+    test(changes.join("; "), () => expect(applyChanges({}, changes)).toEqual(config));
+
+  for (const [change, message] of [
+    ["FROM x", "FROM is not a valid change command"],
+    ["ENV", "ENV requires at least one argument"],
+    ["ENV A=b c", "Syntax error - can't find = in"],
+    ["EXPOSE 99999", "invalid containerPort: 99999"],
+    ["USER a b", "USER requires exactly one argument"],
+    ["ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"],
+    ["HEALTHCHECK PING", 'Unknown type "PING" in HEALTHCHECK (try CMD)'],
+  ] as const)
+    test(`refuses ${change}`, () => expect(() => applyChanges({}, [change])).toThrow(message));
+});

@@ -1,0 +1,171 @@
+/** The Dockerfile instructions of `import -c`, applied to an image's config. */
+import { invalidParameter } from "../lib/errors.ts";
+import { parseGoDuration } from "../lib/units.ts";
+import type { HealthConfig, ImageConfig } from "../wire/engine-api.ts";
+
+const SHELL = ["/bin/sh", "-c"];
+
+/** Applies instructions in their order to a copy of `config`. Throws invalidParameter in Docker's words. */
+export function applyChanges(config: ImageConfig, changes: string[]): ImageConfig {
+  const changed = structuredClone(config);
+  for (const change of changes)
+    for (const line of change.replace(/\\\r?\n/g, "").split("\n")) if (line.trim() !== "") apply(changed, line.trim());
+  return changed;
+}
+
+function apply(config: ImageConfig, line: string): void {
+  const [, word = "", rest = ""] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];
+  const name = word.toUpperCase();
+  const instruction = instructions[name];
+  if (!instruction) throw invalidParameter(`${name} is not a valid change command`);
+  if (rest === "" && name !== "CMD" && name !== "ENTRYPOINT")
+    throw invalidParameter(`${name} requires at least one argument`);
+  instruction(config, rest.trim());
+}
+
+const instructions: Record<string, (config: ImageConfig, text: string) => void> = {
+  CMD: (config, text) => {
+    config.Cmd = commandOf(text);
+  },
+  ENTRYPOINT: (config, text) => {
+    config.Entrypoint = commandOf(text);
+  },
+  ENV: (config, text) => {
+    const env = new Map((config.Env ?? []).map((line) => [line.split("=", 1)[0]!, line]));
+    for (const [key, value] of pairsOf(text, "ENV")) env.set(key, `${key}=${value}`);
+    config.Env = [...env.values()];
+  },
+  LABEL: (config, text) => {
+    config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf(text, "LABEL")) };
+  },
+  EXPOSE: (config, text) => {
+    const ports = wordsOf(text).flatMap(portsOf);
+    config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
+  },
+  VOLUME: (config, text) => {
+    const paths = listOf(text) ?? wordsOf(text);
+    if (paths.some((path) => path.trim() === "")) throw invalidParameter("VOLUME specified can not be an empty string");
+    config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) };
+  },
+  USER: (config, text) => {
+    config.User = onlyWord("USER", text);
+  },
+  WORKDIR: (config, text) => {
+    const path = wordsOf(text).join(" ");
+    const base = path.startsWith("/") ? [] : (config.WorkingDir ?? "").split("/");
+    const parts: string[] = [];
+    for (const part of [...base, ...path.split("/")])
+      if (part === "..") parts.pop();
+      else if (part !== "" && part !== ".") parts.push(part);
+    config.WorkingDir = `/${parts.join("/")}`;
+  },
+  STOPSIGNAL: (config, text) => {
+    config.StopSignal = onlyWord("STOPSIGNAL", text);
+  },
+  ONBUILD: (config, text) => {
+    const trigger = text.split(/\s/, 1)[0]!.toUpperCase();
+    if (trigger === "ONBUILD") throw invalidParameter("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    if (trigger === "FROM" || trigger === "MAINTAINER")
+      throw invalidParameter(`${trigger} isn't allowed as an ONBUILD trigger`);
+    config.OnBuild = [...(config.OnBuild ?? []), text];
+  },
+  HEALTHCHECK: (config, text) => {
+    config.Healthcheck = healthcheckOf(text);
+  },
+};
+
+/** A JSON list of strings, or undefined where the text is none and so is for a shell. */
+function listOf(text: string): string[] | undefined {
+  if (!text.startsWith("[")) return undefined;
+  try {
+    const list: unknown = JSON.parse(text);
+    return Array.isArray(list) && list.every((item) => typeof item === "string") ? list : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function commandOf(text: string): string[] {
+  if (text === "") return [];
+  return listOf(text) ?? [...SHELL, text];
+}
+
+/** `a=b c="d e"`, or the old form `a b`. */
+function pairsOf(text: string, name: string): [key: string, value: string][] {
+  if (!/^[^\s=]+=/.test(text) && !/^["'][^"']*["']=/.test(text)) {
+    const [, key = "", value = ""] = /^(\S+)\s+(.*)$/s.exec(text) ?? [];
+    if (key === "") throw invalidParameter(`${name} must have two arguments`);
+    return [[key, unquote(value)]];
+  }
+  return wordsOf(text, true).map((word) => {
+    const [, key = "", value = ""] = /^([^=]+)=(.*)$/s.exec(word) ?? [];
+    if (key === "") throw invalidParameter(`Syntax error - can't find = in "${word}". Must be of the form: name=value`);
+    return [unquote(key), unquote(value)];
+  });
+}
+
+/** Splits at blanks outside quotes; quotes stay where `keepQuotes` says so. */
+function wordsOf(text: string, keepQuotes = false): string[] {
+  const words = text.match(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'\\])+/gs) ?? [];
+  return keepQuotes ? words : words.map(unquote);
+}
+
+function unquote(text: string): string {
+  return text.replace(/"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)/gs, (_, double, single, escaped) =>
+    double !== undefined ? double.replace(/\\(["\\$])/g, "$1") : (single ?? escaped),
+  );
+}
+
+function onlyWord(name: string, text: string): string {
+  const words = wordsOf(text);
+  if (words.length !== 1) throw invalidParameter(`${name} requires exactly one argument`);
+  return words[0]!;
+}
+
+/** `80`, `80/udp`, `8000-8010/tcp` as the keys of ExposedPorts. */
+function portsOf(word: string): string[] {
+  const [, first = "", last = first, protocol = "tcp"] =
+    /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
+  const [low, high] = [Number(first), Number(last)];
+  if (first === "" || low > high || high > 65535) throw invalidParameter(`invalid containerPort: ${word}`);
+  return Array.from({ length: high - low + 1 }, (_, index) => `${low + index}/${protocol.toLowerCase()}`);
+}
+
+function healthcheckOf(text: string): HealthConfig {
+  const check: HealthConfig = {};
+  let rest = text;
+  for (let flag = takeFlag(rest); flag; flag = takeFlag(rest)) {
+    const { name, value } = flag;
+    rest = flag.rest;
+    if (name === "interval") check.Interval = durationOf(name, value);
+    else if (name === "timeout") check.Timeout = durationOf(name, value);
+    else if (name === "start-period") check.StartPeriod = durationOf(name, value);
+    else if (name === "start-interval") check.StartInterval = durationOf(name, value);
+    else if (name === "retries" && /^\d+$/.test(value)) check.Retries = Number(value);
+    else throw invalidParameter(`unknown flag: --${name}`);
+  }
+  const [, kind = "", command = ""] = /^(\S+)\s*(.*)$/s.exec(rest) ?? [];
+  switch (kind.toUpperCase()) {
+    case "NONE":
+      if (command !== "") throw invalidParameter("HEALTHCHECK NONE takes no arguments");
+      return { Test: ["NONE"] };
+    case "CMD": {
+      if (command === "") throw invalidParameter("Missing command after HEALTHCHECK CMD");
+      const list = listOf(command);
+      return { ...check, Test: list ? ["CMD", ...list] : ["CMD-SHELL", command] };
+    }
+    default:
+      throw invalidParameter(`Unknown type "${kind.toUpperCase()}" in HEALTHCHECK (try CMD)`);
+  }
+}
+
+function takeFlag(text: string): { name: string; value: string; rest: string } | undefined {
+  const [, name, value, rest] = /^--([a-z-]+)=(\S+)\s*(.*)$/s.exec(text) ?? [];
+  return name === undefined ? undefined : { name, value: value!, rest: rest! };
+}
+
+function durationOf(name: string, value: string): number {
+  const ns = parseGoDuration(value);
+  if (ns !== 0 && ns < 1_000_000) throw invalidParameter(`Interval "${name}" cannot be less than 1ms`);
+  return ns;
+}

@@ -1,0 +1,198 @@
+/** The images of a data root: the one door to this room. */
+import { readFileSync } from "node:fs";
+import { BrigError, invalidParameter } from "../lib/errors.ts";
+import { familiarString, parseReference, withDefaultTag, withTag } from "../lib/reference.ts";
+import type { StateDatabase } from "../state/database.ts";
+import type { ContentStore } from "../storage/content.ts";
+import type { LayerStore } from "../storage/layers.ts";
+import type {
+  DriverData,
+  ImageConfig,
+  ImageDeleteResponseItem,
+  ImageHistoryResponseItem,
+  ImageInspect,
+  ImageSummary,
+} from "../wire/engine-api.ts";
+import { type ConfigDocument, parseConfig } from "./documents.ts";
+import { LayerDownloads } from "./downloads.ts";
+import type { ImageSettings } from "./endpoints.ts";
+import { Garbage } from "./garbage.ts";
+import type { ImportRequest } from "./import.ts";
+import { history, inspect } from "./inspect.ts";
+import { type ImageListQuery, list } from "./list.ts";
+import type { LoadOptions } from "./load.ts";
+import type { Report } from "./progress.ts";
+import type { PullRequest } from "./pull.ts";
+import type { Image, ImageRecord } from "./record.ts";
+import { type RemoveOptions, remove } from "./remove.ts";
+import { announce, type EventSink, type ImageRooms, type ImageUser } from "./rooms.ts";
+import { ImageStore } from "./store.ts";
+
+export type { ImageSettings } from "./endpoints.ts";
+export type { ImportRequest } from "./import.ts";
+export type { ImageListQuery } from "./list.ts";
+export type { LoadOptions } from "./load.ts";
+export type { ProgressMessage, Report } from "./progress.ts";
+export type { PullRequest } from "./pull.ts";
+export type { Image } from "./record.ts";
+export type { RemoveOptions } from "./remove.ts";
+export type { EventSink, ImageUser } from "./rooms.ts";
+
+export interface ImagesOptions {
+  db: StateDatabase;
+  content: ContentStore;
+  layers: LayerStore;
+  events: EventSink;
+  settings: ImageSettings;
+}
+
+/** How many images' configs stay parsed in memory. */
+const CONFIG_CACHE_LIMIT = 128;
+
+export class Images {
+  /** May be replaced while pulls are going on; the next one follows it. */
+  settings: ImageSettings;
+  /** Containers made from an image; set by the daemon. */
+  usedBy: (imageId: string) => ImageUser[] = () => [];
+  /** Diff IDs of all containers' layers, whose image may have been removed by force; set by the daemon. */
+  layersInUse: () => Iterable<string> = () => [];
+  /** The `GraphDriver` of inspect, for layers; set by the daemon. */
+  graphDriver: (diffIds: string[]) => DriverData = () => ({ Name: "overlay2", Data: {} });
+
+  readonly #store: ImageStore;
+  readonly #content: ContentStore;
+  readonly #layers: LayerStore;
+  readonly #garbage: Garbage;
+  readonly #rooms: ImageRooms;
+  readonly #configs = new Map<string, ConfigDocument>();
+
+  constructor({ db, content, layers, events, settings }: ImagesOptions) {
+    this.settings = settings;
+    this.#store = new ImageStore(db);
+    this.#content = content;
+    this.#layers = layers;
+    const removable = {
+      has: (diffId: string) => layers.has(diffId),
+      remove: (diffId: string) => layers.remove(diffId),
+      ids: () => db.all<{ diff_id: string }>("SELECT diff_id FROM layers").map((row) => row.diff_id),
+    };
+    this.#garbage = new Garbage(this.#store, content, removable, () => this.layersInUse());
+    this.#rooms = {
+      store: this.#store,
+      content,
+      layers,
+      garbage: this.#garbage,
+      downloads: new LayerDownloads(content, layers, () => this.settings),
+      events,
+      settings: () => this.settings,
+      usedBy: (id) => this.usedBy(id),
+      graphDriver: (diffIds) => this.graphDriver(diffIds),
+    };
+  }
+
+  /** The image that a name, digest or id means. Throws notFound `No such image: …`. */
+  get(reference: string): Image {
+    return this.#image(this.#store.resolve(reference));
+  }
+
+  /** As get(), but undefined where nothing is found or nothing can be. */
+  find(reference: string): Image | undefined {
+    try {
+      return this.get(reference);
+    } catch (thrown) {
+      if (thrown instanceof BrigError && (thrown.kind === "notFound" || thrown.kind === "invalidParameter"))
+        return undefined;
+      throw thrown;
+    }
+  }
+
+  /** How many images there are. */
+  get count(): number {
+    return this.#store.all().length;
+  }
+
+  list(query: ImageListQuery): ImageSummary[] {
+    return list(this.#rooms, query);
+  }
+
+  inspect(reference: string): ImageInspect {
+    const record = this.#store.resolve(reference);
+    return inspect(this.#rooms, record, this.#config(record));
+  }
+
+  history(reference: string): ImageHistoryResponseItem[] {
+    const record = this.#store.resolve(reference);
+    return history(this.#rooms, record, this.#config(record));
+  }
+
+  /** Gives an image one more name. Throws where it is not there or the name is none. */
+  tag(source: string, repo: string, tag: string): void {
+    const name = parseReference(repo);
+    if (name.digest !== undefined) throw invalidParameter("cannot import digest reference");
+    const reference = tag === "" ? withDefaultTag(name) : withTag(name, tag);
+    const record = { ...this.#store.resolve(source), lastTagTime: new Date().toISOString() };
+    this.#store.put(record, [reference]);
+    announce(this.#rooms, "tag", record.id, familiarString(reference), record.labels);
+  }
+
+  remove(reference: string, options: RemoveOptions): Promise<ImageDeleteResponseItem[]> {
+    return remove(this.#rooms, reference, options);
+  }
+
+  /** Loads an archive of `docker save` or an OCI layout. */
+  async load(archive: AsyncIterable<Uint8Array>, report: Report, options: LoadOptions = {}): Promise<Image[]> {
+    const { load } = await import("./load.ts");
+    return (await load(this.#rooms, archive, report, options)).map((record) => this.#image(record));
+  }
+
+  /** Makes an image of a root file system's archive. */
+  async importTar(request: ImportRequest, report: Report): Promise<Image> {
+    const { importTar } = await import("./import.ts");
+    return this.#image(await importTar(this.#rooms, request, report));
+  }
+
+  /** Pulls an image; of all tags where the request names none, and then returns the last. */
+  async pull(request: PullRequest, report: Report): Promise<Image> {
+    const { pull } = await import("./pull.ts");
+    return this.#image(await pull(this.#rooms, request, report));
+  }
+
+  /** Removes blobs and layers that nothing needs, when containers without an image have gone. */
+  async sweep(): Promise<void> {
+    await this.#garbage.sweep();
+  }
+
+  /**
+   * At start, when `layersInUse` is set and LayerStore.mend() has run: forgets images that have lost a layer or a
+   * blob of theirs on disk, and removes what a crash left without an owner.
+   */
+  async mend(): Promise<void> {
+    for (const record of this.#store.all())
+      if (!this.#content.has(record.id) || !record.diffIds.every((diffId) => this.#layers.has(diffId)))
+        this.#store.delete(record.id);
+    await this.#garbage.sweep();
+  }
+
+  #image(record: ImageRecord): Image {
+    return {
+      id: record.id,
+      references: this.#store.referencesOf(record.id).map(familiarString),
+      config: this.#config(record).config ?? ({} as ImageConfig),
+      architecture: record.architecture,
+      os: record.os,
+      ...(record.variant ? { variant: record.variant } : {}),
+      created: record.created,
+      diffIds: record.diffIds,
+      size: record.size,
+    };
+  }
+
+  #config({ id }: ImageRecord): ConfigDocument {
+    const known = this.#configs.get(id);
+    if (known) return known;
+    const config = parseConfig(readFileSync(this.#content.pathOf(id)));
+    if (this.#configs.size >= CONFIG_CACHE_LIMIT) this.#configs.delete(this.#configs.keys().next().value!);
+    this.#configs.set(id, config);
+    return config;
+  }
+}

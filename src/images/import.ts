@@ -1,0 +1,134 @@
+/** `docker import`: an image of one layer out of the archive of a root file system. */
+import { BrigError, invalidParameter, messageOf, systemError } from "../lib/errors.ts";
+import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from "../lib/reference.ts";
+import { applyChanges } from "./changes.ts";
+import { type ConfigDocument, parseConfig } from "./documents.ts";
+import { readAtMost, readBody, send } from "./http.ts";
+import { layerTypeOf, manifestFor, mediaTypes } from "./media-types.ts";
+import { hostPlatform, parsePlatform } from "./platform.ts";
+import { layerProgress, type Report, throttle } from "./progress.ts";
+import type { ImageRecord } from "./record.ts";
+import { register } from "./register.ts";
+import { announce, type ImageRooms } from "./rooms.ts";
+
+export interface ImportRequest {
+  /** The archive's bytes, or a URL to fetch them from. */
+  source: AsyncIterable<Uint8Array> | string;
+  /** Empty or missing: the image gets no name. */
+  repo?: string;
+  tag?: string;
+  message?: string;
+  platform?: string;
+  /** Dockerfile instructions. */
+  changes?: string[];
+  signal?: AbortSignal;
+}
+
+const ERROR_LIMIT_BYTES = 64 << 10;
+
+/** Imports an archive, plain, gzip or zstd, and returns the image. */
+export async function importTar(rooms: ImageRooms, request: ImportRequest, report: Report): Promise<ImageRecord> {
+  const { signal } = request;
+  const references = request.repo ? [nameOf(request.repo, request.tag)] : [];
+  const { os, architecture, variant } = request.platform ? parsePlatform(request.platform) : hostPlatform();
+  const runConfig = applyChanges({}, request.changes ?? []);
+  const source = typeof request.source === "string" ? await download(request.source, report, signal) : request.source;
+
+  const hold = rooms.garbage.hold();
+  const made: string[] = [];
+  const keep = async (digest: string) => {
+    made.push(digest);
+    await hold.add(digest);
+  };
+  const file = rooms.content.open();
+  try {
+    const input = source[Symbol.asyncIterator]();
+    let head = Buffer.alloc(0);
+    const next = async () => {
+      signal?.throwIfAborted();
+      const { done, value } = await input.next();
+      if (done === true) return undefined;
+      if (head.length < 4) head = Buffer.concat([head, value.subarray(0, 4)]);
+      file.write(value);
+      return value;
+    };
+    const chunks = async function* () {
+      for (let chunk = await next(); chunk !== undefined; chunk = await next()) yield chunk;
+    };
+    const { diffId } = await rooms.layers.unpack(chunks(), signal ? { signal } : {});
+    await keep(diffId);
+    while ((await next()) !== undefined);
+    const layer = { ...file.commit(), mediaType: layerTypeOf(head) };
+    await keep(layer.digest);
+
+    const created = new Date().toISOString();
+    const comment = request.message || `Imported from ${typeof request.source === "string" ? request.source : "-"}`;
+    const document: ConfigDocument = {
+      created,
+      architecture,
+      os,
+      ...(variant ? { variant } : {}),
+      comment,
+      config: runConfig,
+      rootfs: { type: "layers", diff_ids: [diffId] },
+      history: [{ created, comment }],
+    };
+    const bytes = Buffer.from(JSON.stringify(document));
+    const config = await rooms.content.write(bytes);
+    await keep(config.digest);
+    const manifest = await rooms.content.write(manifestFor(config, [layer]));
+    await keep(manifest.digest);
+    const record = register(rooms, {
+      id: config.digest,
+      config: parseConfig(bytes),
+      manifest: { ...manifest, mediaType: mediaTypes.ociManifest, layers: [layer], indexes: [] },
+      references,
+      isTagged: true,
+    });
+    for (const reference of references) announce(rooms, "tag", record.id, familiarString(reference), record.labels);
+    announce(rooms, "import", record.id, record.id, record.labels);
+    report({ status: record.id });
+    return record;
+  } catch (thrown) {
+    signal?.throwIfAborted();
+    throw thrown instanceof BrigError ? thrown : systemError(messageOf(thrown), thrown);
+  } finally {
+    file.discard();
+    hold.release();
+    await rooms.garbage.collect(made, made);
+  }
+}
+
+function nameOf(repo: string, tag: string | undefined): Reference {
+  const reference = parseReference(repo);
+  if (reference.digest !== undefined) throw invalidParameter("cannot import digest reference");
+  return tag ? withTag(reference, tag) : withDefaultTag(reference);
+}
+
+async function download(
+  text: string,
+  report: Report,
+  signal: AbortSignal | undefined,
+): Promise<AsyncIterable<Uint8Array>> {
+  const url = URL.parse(/^[a-z]+:\/\//i.test(text) ? text : `http://${text}`);
+  if (!url || !["http:", "https:"].includes(url.protocol)) throw invalidParameter(`invalid URL: ${text}`);
+  const response = await send({ url: url.href, verify: true, signal });
+  if (!response.ok) {
+    const body = new TextDecoder().decode(await readAtMost(response, ERROR_LIMIT_BYTES)).trim();
+    const message = `failed to GET ${url.href} with status ${response.status} ${response.statusText}: ${body}`;
+    throw new BrigError(response.status === 404 ? "notFound" : "system", message);
+  }
+  report({ status: `Downloading from ${url.href}` });
+  const total = Number(response.headers.get("content-length") ?? 0);
+  return counted(readBody(response), total, report);
+}
+
+async function* counted(source: AsyncIterable<Uint8Array>, total: number, report: Report): AsyncGenerator<Uint8Array> {
+  const isDue = throttle();
+  let read = 0;
+  for await (const chunk of source) {
+    read += chunk.length;
+    if (isDue(read, total)) report(layerProgress("", "Importing", read, total));
+    yield chunk;
+  }
+}

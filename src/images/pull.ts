@@ -1,0 +1,279 @@
+/** `docker pull`: from a reference to an image, over whichever server has it. */
+import { BrigError, messageOf, notFound, systemError } from "../lib/errors.ts";
+import { familiarString, parseReference, type Reference, shortId, withDigest, withTag } from "../lib/reference.ts";
+import {
+  type ConfigDocument,
+  configLimitBytes,
+  type Descriptor,
+  type Manifest,
+  parseConfig,
+  parseManifest,
+} from "./documents.ts";
+import { isEmbedded, registerEmbedded } from "./embedded.ts";
+import { type Endpoint, endpointsFor } from "./endpoints.ts";
+import type { Hold } from "./garbage.ts";
+import { isImageConfigType } from "./media-types.ts";
+import { choosePlatform, formatPlatform, hostPlatform, type Platform, parsePlatform, platformFit } from "./platform.ts";
+import { layerStatus, type Report } from "./progress.ts";
+import type { BlobRecord, ImageRecord } from "./record.ts";
+import { register } from "./register.ts";
+import { Registry } from "./registry.ts";
+import type { Credentials } from "./registry-auth.ts";
+import { ConnectionError, RegistryError } from "./registry-errors.ts";
+import { announce, type ImageRooms } from "./rooms.ts";
+
+export interface PullRequest {
+  /** A name, with or without tag or digest. */
+  reference: string;
+  /** A tag or a digest, which counts for more than the reference's own. Without either all tags are pulled. */
+  tag?: string;
+  /** `linux/arm64`; this machine's where it is not given. */
+  platform?: string;
+  auth?: Credentials;
+  signal?: AbortSignal;
+}
+
+/** An index may hold an index; nobody nests deeper. */
+const INDEX_DEPTH = 4;
+
+/** Pulls an image and returns it; of all tags the last. Throws in Docker's words. */
+export async function pull(rooms: ImageRooms, request: PullRequest, report: Report): Promise<ImageRecord> {
+  const reference = requestedReference(request);
+  const platform = request.platform ? parsePlatform(request.platform) : undefined;
+  request.signal?.throwIfAborted();
+  const references =
+    reference.tag === undefined && reference.digest === undefined
+      ? await allTags(rooms, reference, request)
+      : [reference];
+  let record: ImageRecord | undefined;
+  for (const each of references) record = await new Pull(rooms, each, platform, request, report).run();
+  if (!record) throw notFound(`no tags found for repository ${reference.familiarName}`);
+  return record;
+}
+
+function requestedReference({ reference: text, tag }: PullRequest): Reference {
+  const reference = parseReference(text);
+  if (!tag) return reference;
+  return tag.includes(":") ? withDigest(reference, tag) : withTag(reference, tag);
+}
+
+async function allTags(rooms: ImageRooms, reference: Reference, request: PullRequest): Promise<Reference[]> {
+  const tags = await fromAny(rooms, reference, request, (registry) => registry.tags(request.signal));
+  return tags.map((tag) => withTag(reference, tag));
+}
+
+/** Asks one server after the other; the last one's error is the one that is told. */
+async function fromAny<T>(
+  rooms: ImageRooms,
+  reference: Reference,
+  request: PullRequest,
+  ask: (registry: Registry, endpoint: Endpoint) => Promise<T>,
+): Promise<T> {
+  let last: unknown;
+  for (const endpoint of endpointsFor(reference.domain, rooms.settings())) {
+    // Whoever speaks TLS has answered: going on in the clear is for those who do not.
+    if (last !== undefined && endpoint.base.startsWith("http:") && !endpoint.isMirror)
+      if (!(last instanceof ConnectionError)) break;
+    try {
+      return await ask(new Registry(endpoint, reference.path, request.auth ?? {}), endpoint);
+    } catch (thrown) {
+      request.signal?.throwIfAborted();
+      // The image was there, but not what was asked for: no other server has a better one.
+      if (thrown instanceof BrigError && thrown.kind === "notFound") throw thrown;
+      last = thrown;
+    }
+  }
+  throw last;
+}
+
+class Pull {
+  readonly #rooms: ImageRooms;
+  readonly #reference: Reference;
+  readonly #platform: Platform | undefined;
+  readonly #request: PullRequest;
+  readonly #report: Report;
+
+  constructor(
+    rooms: ImageRooms,
+    reference: Reference,
+    platform: Platform | undefined,
+    request: PullRequest,
+    report: Report,
+  ) {
+    this.#rooms = rooms;
+    this.#reference = reference;
+    this.#platform = platform;
+    this.#request = request;
+    this.#report = report;
+  }
+
+  async run(): Promise<ImageRecord> {
+    const hold = this.#rooms.garbage.hold();
+    try {
+      return await fromAny(this.#rooms, this.#reference, this.#request, (registry) => this.#from(registry, hold));
+    } catch (thrown) {
+      this.#request.signal?.throwIfAborted();
+      if (thrown instanceof ConnectionError && isEmbedded(this.#reference)) return this.#useEmbedded(thrown);
+      throw this.#explain(thrown);
+    } finally {
+      hold.release();
+    }
+  }
+
+  async #from(registry: Registry, hold: Hold): Promise<ImageRecord> {
+    const { store, content } = this.#rooms;
+    const { signal } = this.#request;
+    const reference = this.#reference;
+    const top = await registry.manifest(reference.digest ?? reference.tag!, signal);
+    let document = parseManifest(top.bytes, top.mediaType, familiarString(reference));
+    this.#report({ status: `Pulling from ${reference.path}`, id: reference.digest ?? reference.tag! });
+
+    const documents: { bytes: Uint8Array; blob: BlobRecord }[] = [
+      { bytes: top.bytes, blob: { digest: top.digest, mediaType: top.mediaType, size: top.bytes.length } },
+    ];
+    for (let depth = 0; document.kind === "index"; depth++) {
+      const chosen = depth < INDEX_DEPTH ? this.#choose(document.manifests) : undefined;
+      if (!chosen) throw this.#noMatch();
+      const fetched = await registry.manifest(chosen.digest, signal);
+      const mediaType = chosen.mediaType || fetched.mediaType;
+      document = parseManifest(fetched.bytes, mediaType, familiarString(reference));
+      documents.push({
+        bytes: fetched.bytes,
+        blob: { digest: fetched.digest, mediaType, size: fetched.bytes.length },
+      });
+    }
+
+    const manifest = document;
+    const [before, known] = [store.idOf(reference), store.byId(manifest.config.digest)];
+    await hold.add(manifest.config.digest, ...documents.map(({ blob }) => blob.digest));
+    await hold.add(...manifest.layers.map(({ digest }) => digest));
+    const config = await this.#config(registry, manifest);
+    this.#checkPlatform(config);
+    const diffIds = config.rootfs.diff_ids;
+    if (diffIds.length !== manifest.layers.length)
+      throw systemError("layers from manifest don't match image configuration");
+    await hold.add(...diffIds);
+    await this.#layers(registry, manifest, diffIds, known !== undefined);
+
+    for (const { bytes, blob } of documents) if (!content.has(blob.digest)) await content.write(bytes);
+    const blobs = documents.map(({ blob }) => blob);
+    const record = register(this.#rooms, {
+      id: manifest.config.digest,
+      config,
+      manifest: {
+        ...blobs.at(-1)!,
+        layers: manifest.layers.map(({ digest, mediaType, size }) => ({ digest, mediaType, size })),
+        indexes: blobs.slice(0, -1),
+      },
+      references: [...(reference.digest === undefined ? [reference] : []), withDigest(reference, top.digest)],
+      isTagged: false,
+    });
+    const isNew = before !== record.id;
+    this.#report({ status: `Digest: ${top.digest}` });
+    this.#report({
+      status: `Status: ${isNew ? "Downloaded newer image" : "Image is up to date"} for ${familiarString(reference)}`,
+    });
+    announce(this.#rooms, "pull", familiarString(reference), reference.familiarName, record.labels);
+    return record;
+  }
+
+  async #config(registry: Registry, manifest: Manifest): Promise<ConfigDocument> {
+    const { content } = this.#rooms;
+    const { digest, size, mediaType } = manifest.config;
+    if (!isImageConfigType(mediaType)) {
+      const kind = mediaType === "application/vnd.docker.plugin.v1+json" ? "plugin" : "unknown";
+      throw systemError(`Encountered remote "${mediaType}"(${kind}) when fetching`);
+    }
+    if (size > configLimitBytes) throw systemError(`error pulling image configuration: ${size} bytes is too long`);
+    if (!content.has(digest)) {
+      let bytes: Uint8Array;
+      try {
+        bytes = await registry.smallBlob(digest, size, this.#request.signal);
+      } catch (thrown) {
+        this.#request.signal?.throwIfAborted();
+        throw systemError(`error pulling image configuration: ${messageOf(thrown)}`);
+      }
+      parseConfig(bytes);
+      await content.write(bytes);
+    }
+    return parseConfig(new Uint8Array(await Bun.file(content.pathOf(digest)).arrayBuffer()));
+  }
+
+  /** All layers at once. The first failure stops the others. */
+  async #layers(registry: Registry, manifest: Manifest, diffIds: string[], isKnown: boolean): Promise<void> {
+    const { downloads } = this.#rooms;
+    const failed = new AbortController();
+    const { signal } = this.#request;
+    const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+    const missing: (() => Promise<void>)[] = [];
+    const seen = new Set<string>();
+    manifest.layers.forEach((blob, index) => {
+      const diffId = diffIds[index]!;
+      const key = `${blob.digest} ${diffId}`;
+      if (seen.has(key)) return;
+      seen.add(key);
+      const isHere = downloads.has(blob, diffId);
+      if (!isHere || !isKnown)
+        this.#report(layerStatus(shortId(blob.digest), isHere ? "Already exists" : "Pulling fs layer"));
+      if (isHere) return;
+      const open = (offset: number, signal: AbortSignal) => registry.blob(blob.digest, offset, signal);
+      missing.push(() => downloads.fetch({ blob, diffId, open, report: this.#report, signal: either }));
+    });
+    const outcomes = missing.map(async (fetch) => {
+      try {
+        await fetch();
+      } catch (thrown) {
+        if (!failed.signal.aborted) failed.abort(thrown);
+        throw thrown;
+      }
+    });
+    await Promise.allSettled(outcomes);
+    signal?.throwIfAborted();
+    if (failed.signal.aborted) throw failed.signal.reason;
+  }
+
+  #choose(manifests: Descriptor[]): Descriptor | undefined {
+    return choosePlatform(manifests, this.#platform ?? hostPlatform());
+  }
+
+  #noMatch(): Error {
+    const platform = formatPlatform(this.#platform ?? hostPlatform());
+    return notFound(`no matching manifest for ${platform} in the manifest list entries`);
+  }
+
+  #checkPlatform({ os, architecture, variant }: ConfigDocument): void {
+    const wanted = this.#platform;
+    if (!wanted || platformFit(wanted, { os, architecture, variant }) > 0) return;
+    const actual = formatPlatform({ os, architecture, variant: variant ?? "" });
+    throw notFound(
+      `image with reference ${familiarString(this.#reference)} was found but does not match the specified platform: wanted ${formatPlatform(wanted)}, actual: ${actual}`,
+    );
+  }
+
+  async #useEmbedded(cause: ConnectionError): Promise<ImageRecord> {
+    const reference = this.#reference;
+    this.#report({ status: `No registry can be reached (${cause.message})` });
+    const record = await registerEmbedded(this.#rooms, reference, this.#platform ?? hostPlatform());
+    this.#report({ status: `Status: Using the ${familiarString(reference)} image that is built into Brig` });
+    announce(this.#rooms, "pull", familiarString(reference), reference.familiarName, record.labels);
+    return record;
+  }
+
+  /** A registry's refusal in the words that Docker's clients look for. */
+  #explain(thrown: unknown): unknown {
+    if (!(thrown instanceof RegistryError)) return thrown;
+    const { familiarName } = this.#reference;
+    switch (thrown.code) {
+      case "DENIED":
+        return notFound(
+          `pull access denied for ${familiarName}, repository does not exist or may require 'docker login': ${thrown.message}`,
+        );
+      case "MANIFEST_UNKNOWN":
+        return notFound(`manifest for ${familiarString(this.#reference)} not found: ${thrown.message}`);
+      case "NAME_UNKNOWN":
+        return notFound(`repository ${familiarName} not found: ${thrown.message}`);
+      default:
+        return thrown;
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/** The images and references tables, and the same in memory: `run` finds its image without a query or a file. */
+import { notFound } from "../lib/errors.ts";
+import {
+  canonicalString,
+  familiarString,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+  withDigest,
+} from "../lib/reference.ts";
+import type { StateDatabase } from "../state/database.ts";
+import type { ImageRecord } from "./record.ts";
+
+/** How many names, as typed, are remembered with what they mean. */
+const MEMO_LIMIT = 1024;
+
+export class ImageStore {
+  readonly #db: StateDatabase;
+  readonly #records = new Map<string, ImageRecord>();
+  /** Canonical reference to image id. */
+  readonly #ids = new Map<string, string>();
+  /** Image id to its references, sorted. */
+  readonly #references = new Map<string, Reference[]>();
+  readonly #memo = new Map<string, ImageRecord>();
+
+  constructor(db: StateDatabase) {
+    this.#db = db;
+    for (const row of db.all<{ id: string; record: string }>("SELECT id, record FROM images"))
+      this.#records.set(row.id, JSON.parse(row.record) as ImageRecord);
+    const rows = db.all<{ reference: string; image_id: string }>("SELECT reference, image_id FROM image_references");
+    const byImage = new Map<string, string[]>();
+    for (const { reference, image_id: id } of rows) {
+      this.#ids.set(reference, id);
+      byImage.set(id, [...(byImage.get(id) ?? []), reference]);
+    }
+    for (const [id, names] of byImage) this.#references.set(id, sorted(names));
+  }
+
+  /** All images, in no order. */
+  all(): ImageRecord[] {
+    return [...this.#records.values()];
+  }
+
+  byId(id: string): ImageRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  /** An image's references, sorted, tags and digests mixed. */
+  referencesOf(id: string): Reference[] {
+    return this.#references.get(id) ?? [];
+  }
+
+  /** The id a reference points at. Where it has a digest, the tag does not count. */
+  idOf(reference: Reference): string | undefined {
+    const { digest } = reference;
+    return this.#ids.get(canonicalString(digest === undefined ? reference : withDigest(reference, digest)));
+  }
+
+  /**
+   * Finds what a person means: a reference, an id, or the unique beginning of an id.
+   * Throws notFound in Docker's words, invalidParameter for what can be neither.
+   */
+  resolve(text: string): ImageRecord {
+    const known = this.#memo.get(text);
+    if (known) return known;
+    const found = this.#search(text);
+    if (this.#memo.size >= MEMO_LIMIT) this.#memo.clear();
+    this.#memo.set(text, found);
+    return found;
+  }
+
+  #search(text: string): ImageRecord {
+    const id = /^(?:sha256:)?([a-f0-9]{64})$/.exec(text)?.[1];
+    if (id !== undefined) {
+      const record = this.#records.get(`sha256:${id}`);
+      if (record) return record;
+      throw notFound(`No such image: ${text}`);
+    }
+    const reference = withDefaultTag(parseReference(text));
+    const record = this.#records.get(this.idOf(reference) ?? "") ?? this.#byPrefix(text);
+    if (!record) throw notFound(`No such image: ${familiarString(reference)}`);
+    return record;
+  }
+
+  /** An ambiguous prefix finds nothing, as in Docker. */
+  #byPrefix(text: string): ImageRecord | undefined {
+    const prefix = text.startsWith("sha256:") ? text : `sha256:${text}`;
+    if (!/^sha256:[a-f0-9]+$/.test(prefix)) return undefined;
+    let found: ImageRecord | undefined;
+    for (const [id, record] of this.#records) {
+      if (!id.startsWith(prefix)) continue;
+      if (found) return undefined;
+      found = record;
+    }
+    return found;
+  }
+
+  /** Adds an image, or replaces what was known of it, and points references at it: one transaction. */
+  put(record: ImageRecord, references: Reference[]): void {
+    const names = references.map(canonicalString);
+    const taggedAt = Date.now();
+    this.#db.transaction(() => {
+      this.#db.run(
+        "INSERT INTO images (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+        record.id,
+        JSON.stringify(record),
+      );
+      for (const name of names)
+        this.#db.run(
+          `INSERT INTO image_references (reference, image_id, tagged_at) VALUES (?, ?, ?)
+           ON CONFLICT (reference) DO UPDATE SET image_id = excluded.image_id, tagged_at = excluded.tagged_at`,
+          name,
+          record.id,
+          taggedAt,
+        );
+    });
+    this.#records.set(record.id, record);
+    const touched = new Set([record.id]);
+    for (const name of names) {
+      const before = this.#ids.get(name);
+      if (before !== undefined) touched.add(before);
+      this.#ids.set(name, record.id);
+    }
+    for (const id of touched) this.#indexReferences(id);
+    this.#memo.clear();
+  }
+
+  /** Takes references away; they need not exist. */
+  unreference(id: string, references: Reference[]): void {
+    const names = references.map(canonicalString);
+    this.#db.transaction(() => {
+      for (const name of names) this.#db.run("DELETE FROM image_references WHERE reference = ?", name);
+    });
+    for (const name of names) this.#ids.delete(name);
+    this.#indexReferences(id);
+    this.#memo.clear();
+  }
+
+  /** Forgets an image and whatever still points at it. */
+  delete(id: string): void {
+    this.#db.run("DELETE FROM images WHERE id = ?", id);
+    for (const reference of this.referencesOf(id)) this.#ids.delete(canonicalString(reference));
+    this.#records.delete(id);
+    this.#references.delete(id);
+    this.#memo.clear();
+  }
+
+  #indexReferences(id: string): void {
+    const names: string[] = [];
+    for (const [name, target] of this.#ids) if (target === id) names.push(name);
+    this.#references.set(id, sorted(names));
+  }
+}
+
+function sorted(names: string[]): Reference[] {
+  return names.map(parseReference).sort((one, other) => (familiarString(one) < familiarString(other) ? -1 : 1));
+}

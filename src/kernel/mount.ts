@@ -1,0 +1,124 @@
+/** Mounting and reading the mount table: mount(2), umount2(2), proc(5) mountinfo. */
+import { readFileSync } from "node:fs";
+import { bindLibc, cstring, errno, SyscallError } from "./libc.ts";
+
+/** Flags of mount(2), from linux/mount.h. */
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_REMOUNT = 32;
+export const MS_NOATIME = 1024;
+export const MS_BIND = 4096;
+export const MS_MOVE = 8192;
+export const MS_REC = 16384;
+export const MS_SILENT = 32768;
+export const MS_UNBINDABLE = 1 << 17;
+export const MS_PRIVATE = 1 << 18;
+export const MS_SLAVE = 1 << 19;
+export const MS_SHARED = 1 << 20;
+export const MS_RELATIME = 1 << 21;
+export const MS_STRICTATIME = 1 << 24;
+
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+const EINVAL = 22;
+const ENOENT = 2;
+
+const libc = bindLibc({
+  mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
+  umount2: { args: ["ptr", "i32"], returns: "i32" },
+});
+
+/** How a mount passes mounts on to its peers: mount_namespaces(7). */
+export type Propagation = "shared" | "slave" | "shared-slave" | "private" | "unbindable";
+
+/** One line of /proc/self/mountinfo. Paths are decoded. */
+export interface MountEntry {
+  mountId: number;
+  parentId: number;
+  /** `major:minor` of the file system */
+  device: string;
+  /** which directory of the file system is mounted */
+  root: string;
+  mountPoint: string;
+  fstype: string;
+  source: string;
+  /** per-mount options such as `ro` and `nosuid` */
+  options: string[];
+  /** options of the file system itself, such as `lowerdir=…` */
+  superOptions: string[];
+  propagation: Propagation;
+}
+
+/**
+ * mount(2). An empty `source`, `fstype` or `data` is passed as NULL.
+ * Throws SyscallError that names the target.
+ */
+export function mount(source: string, target: string, fstype: string, flags: number, data = ""): void {
+  const result = libc.mount(
+    source === "" ? null : cstring(source),
+    cstring(target),
+    fstype === "" ? null : cstring(fstype),
+    flags,
+    data === "" ? null : cstring(data),
+  );
+  if (result < 0) throw new SyscallError("mount", errno(), target);
+}
+
+/**
+ * umount2(2), never through a symbolic link. `detach` takes the mount out of the tree at once, even where it is busy.
+ * Returns false where nothing was mounted (or the target is not there); throws SyscallError on anything else.
+ */
+export function unmount(target: string, detach = false): boolean {
+  const result = libc.umount2(cstring(target), (detach ? MNT_DETACH : 0) | UMOUNT_NOFOLLOW);
+  if (result === 0) return true;
+  const code = errno();
+  if (code === EINVAL || code === ENOENT) return false;
+  throw new SyscallError("umount2", code, target);
+}
+
+/** All mounts of a process' mount namespace (default: our own), in the order they were made. */
+export function readMounts(pid: number | "self" = "self"): MountEntry[] {
+  return parseMountInfo(readFileSync(`/proc/${pid}/mountinfo`, "utf8"));
+}
+
+/** Parses the text of a mountinfo file. Lines it cannot read are left out. */
+export function parseMountInfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split("\n")) {
+    const dash = line.indexOf(" - ");
+    if (dash < 0) continue;
+    const left = line.slice(0, dash).split(" ");
+    const right = line.slice(dash + 3).split(" ");
+    if (left.length < 6 || right.length < 2) continue;
+    entries.push({
+      mountId: Number(left[0]),
+      parentId: Number(left[1]),
+      device: left[2]!,
+      root: decode(left[3]!),
+      mountPoint: decode(left[4]!),
+      options: left[5]!.split(","),
+      propagation: propagationOf(left.slice(6)),
+      fstype: right[0]!,
+      source: decode(right[1]!),
+      superOptions: (right[2] ?? "").split(",").map(decode),
+    });
+  }
+  return entries;
+}
+
+function propagationOf(fields: string[]): Propagation {
+  if (fields.includes("unbindable")) return "unbindable";
+  const shared = fields.some((field) => field.startsWith("shared:"));
+  const slave = fields.some((field) => field.startsWith("master:"));
+  if (shared) return slave ? "shared-slave" : "shared";
+  return slave ? "slave" : "private";
+}
+
+/** The kernel writes blanks and backslashes as three octal digits, byte by byte. */
+function decode(field: string): string {
+  return field.includes("\\")
+    ? field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
+    : field;
+}

@@ -1,0 +1,104 @@
+/** The packet filter, through libnftables (libnftables(3)) for changes and a bare netlink message for its generation. */
+import { CString, dlopen, type Pointer } from "bun:ffi";
+import { systemError, unavailable } from "../lib/errors.ts";
+import { cstring } from "./libc.ts";
+import { NetlinkSocket } from "./netlink.ts";
+
+const libraryName = "libnftables.so.1";
+const NFT_CTX_DEFAULT = 0;
+const NFT_CTX_OUTPUT_HANDLE = 1 << 3;
+const NFT_CTX_OUTPUT_JSON = 1 << 4;
+
+const NETLINK_NETFILTER = 12;
+const NFNL_SUBSYS_NFTABLES = 10;
+const NFT_MSG_GETGEN = 16;
+const nfgenmsgBytes = 4;
+
+function bindLibrary() {
+  try {
+    return dlopen(libraryName, {
+      nft_ctx_new: { args: ["u32"], returns: "ptr" },
+      nft_ctx_free: { args: ["ptr"], returns: "void" },
+      nft_ctx_buffer_output: { args: ["ptr"], returns: "i32" },
+      nft_ctx_buffer_error: { args: ["ptr"], returns: "i32" },
+      nft_ctx_get_output_buffer: { args: ["ptr"], returns: "ptr" },
+      nft_ctx_get_error_buffer: { args: ["ptr"], returns: "ptr" },
+      nft_ctx_output_set_flags: { args: ["ptr", "u32"], returns: "void" },
+      nft_run_cmd_from_buffer: { args: ["ptr", "ptr"], returns: "i32" },
+    }).symbols;
+  } catch (error) {
+    throw unavailable(
+      `${libraryName} is missing (${error instanceof Error ? error.message : error}): install Debian's package libnftables1, or start the daemon with --bridge none`,
+    );
+  }
+}
+
+let library: ReturnType<typeof bindLibrary> | undefined;
+
+/**
+ * The packet filter of the network namespace this was created in.
+ * What is put into commands must have been validated: nft's language has no quoting that could be relied upon.
+ */
+export class Nftables {
+  readonly #library: ReturnType<typeof bindLibrary>;
+  readonly #context: Pointer;
+  readonly #netlink: NetlinkSocket;
+
+  /** Throws `unavailable`, naming the Debian package, where the library is missing. */
+  constructor() {
+    library ??= bindLibrary();
+    this.#library = library;
+    const context = library.nft_ctx_new(NFT_CTX_DEFAULT) as Pointer | null;
+    if (context === null) throw systemError("nftables: cannot create a context");
+    this.#context = context;
+    library.nft_ctx_buffer_output(context);
+    library.nft_ctx_buffer_error(context);
+    this.#netlink = new NetlinkSocket(NETLINK_NETFILTER);
+  }
+
+  /** Runs commands in nft's language as one transaction and returns what they print. Throws nft's own message. */
+  run(commands: string): string {
+    return this.#run(commands, 0);
+  }
+
+  /** Runs a `list` command and returns the objects of its JSON output (libnftables-json(5)), with handles. */
+  list(command: string): Record<string, unknown>[] {
+    const { nftables } = JSON.parse(this.#run(command, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE)) as {
+      nftables?: Record<string, unknown>[];
+    };
+    return nftables ?? [];
+  }
+
+  /** Number of the ruleset's present generation: every transaction of anybody in this namespace adds one. */
+  generation(): number {
+    const [answer] = this.#netlink.transact([
+      {
+        type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN,
+        header: Buffer.alloc(nfgenmsgBytes),
+        subject: "ruleset generation",
+      },
+    ]);
+    // nfgenmsg, then NFTA_GEN_ID, which is the first attribute and in network order.
+    if (answer === undefined || answer.body.length < nfgenmsgBytes + 8)
+      throw systemError("nftables: the kernel does not tell its ruleset's generation");
+    return answer.body.readUInt32BE(nfgenmsgBytes + 4);
+  }
+
+  close(): void {
+    this.#library.nft_ctx_free(this.#context);
+    this.#netlink.close();
+  }
+
+  #run(commands: string, flags: number): string {
+    this.#library.nft_ctx_output_set_flags(this.#context, flags);
+    const result = this.#library.nft_run_cmd_from_buffer(this.#context, cstring(commands));
+    const output = bufferText(this.#library.nft_ctx_get_output_buffer(this.#context) as Pointer | null);
+    const problem = bufferText(this.#library.nft_ctx_get_error_buffer(this.#context) as Pointer | null);
+    if (result !== 0) throw systemError(`nftables: ${problem.trim().slice(0, 2000) || "unknown error"}`);
+    return output;
+  }
+}
+
+function bufferText(pointer: Pointer | null): string {
+  return pointer === null ? "" : new CString(pointer).toString();
+}

@@ -1,0 +1,67 @@
+/** Other processes: signals that cannot hit a stranger, liveness, start times. */
+import { readFileSync } from "node:fs";
+import { bindLibc, errno, SyscallError } from "./libc.ts";
+
+// The same numbers on every architecture: they were added after the tables were joined.
+const SYS_pidfd_send_signal = 424;
+const SYS_pidfd_open = 434;
+const ESRCH = 3;
+const EINVAL = 22;
+
+const libc = bindLibc({
+  syscall: { args: ["i64", "i64", "i64", "ptr", "i64"], returns: "i64" },
+  close: { args: ["i32"], returns: "i32" },
+});
+
+/**
+ * Sends a signal. With `startTime` (see processStartTime) it goes only to the process that was meant: a pid that the
+ * kernel has given to somebody else counts as gone. Returns false where the process is gone.
+ */
+export function sendSignal(pid: number, signal: number, startTime?: number): boolean {
+  const pidfd = openPidfd(pid);
+  if (pidfd === undefined) return false;
+  try {
+    // Checked after the pidfd was opened: what the pidfd names can no longer change.
+    if (startTime !== undefined && processStartTime(pid) !== startTime) return false;
+    if (Number(libc.syscall(SYS_pidfd_send_signal, pidfd, signal, null, 0)) === 0) return true;
+    const code = errno();
+    if (code === ESRCH) return false;
+    throw new SyscallError("pidfd_send_signal", code, `${pid}`);
+  } finally {
+    libc.close(pidfd);
+  }
+}
+
+/** When a process started, in clock ticks since boot: with the pid it names a process for ever. Undefined: gone. */
+export function processStartTime(pid: number): number | undefined {
+  const fields = statFields(pid);
+  return fields === undefined ? undefined : Number(fields[19]);
+}
+
+/** Whether the process runs (a zombie does not). With `startTime`: whether it is still the same one. */
+export function isAlive(pid: number, startTime?: number): boolean {
+  const fields = statFields(pid);
+  if (fields === undefined || fields[0] === "Z" || fields[0] === "X") return false;
+  return startTime === undefined || Number(fields[19]) === startTime;
+}
+
+/** Fields of /proc/pid/stat from the third on. The second is the name, which may hold blanks and parentheses. */
+function statFields(pid: number): string[] | undefined {
+  if (!Number.isInteger(pid) || pid <= 0) return undefined;
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return undefined;
+  }
+}
+
+function openPidfd(pid: number): number | undefined {
+  if (!Number.isInteger(pid) || pid <= 0) return undefined;
+  const pidfd = Number(libc.syscall(SYS_pidfd_open, pid, 0, null, 0));
+  if (pidfd >= 0) return pidfd;
+  const code = errno();
+  // EINVAL: the number belongs to a thread, so the process that had it is gone.
+  if (code === ESRCH || code === EINVAL) return undefined;
+  throw new SyscallError("pidfd_open", code, `${pid}`);
+}

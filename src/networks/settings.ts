@@ -1,0 +1,48 @@
+/** What the daemon's configuration says about networks. */
+
+/** All of it has been checked for its type by the daemon's configuration, not yet for its sense. */
+export interface NetworkOptions {
+  /** Name of the default bridge, or "none" for no default bridge. */
+  bridge: string;
+  /** Address of the default bridge with its prefix length, 172.18.0.1/16 say. */
+  bip?: string;
+  /** Part of the bridge's subnet that containers get addresses of. */
+  fixedCidr?: string;
+  /** Where the subnet is taken from without `bip`. Empty: Docker's pools. */
+  defaultAddressPools: AddressPoolOption[];
+  /** Of the bridge and its containers; the uplink's where absent or 0. */
+  mtu?: number;
+  /** Whether containers of the default bridge may talk to each other. */
+  icc: boolean;
+  /** Whether to turn on the host's net.ipv4.ip_forward. */
+  ipForward: boolean;
+  /** Whether containers reach the outside under the host's address. */
+  ipMasquerade: boolean;
+  /** Whether to touch the packet filter at all. Without it no port is published. */
+  packetFilter: boolean;
+  /** Where ports are published that name no address of the host; "" or 0.0.0.0 for all of them. */
+  publishAddress: string;
+  dns: string[];
+  dnsSearch: string[];
+  dnsOptions: string[];
+  /** What `host-gateway` in an extra host stands for; the bridge's address where absent. */
+  hostGatewayIp?: string;
+}
+
+export interface AddressPoolOption {
+  /** CIDR. */
+  base: string;
+  /** Prefix length of the subnets to make of it. */
+  size: number;
+}
+
+/** Docker's own pools, documented with `--default-address-pool`. */
+export const dockerAddressPools: AddressPoolOption[] = [
+  { base: "172.17.0.0/16", size: 16 },
+  { base: "172.18.0.0/16", size: 16 },
+  { base: "172.19.0.0/16", size: 16 },
+  { base: "172.20.0.0/14", size: 16 },
+  { base: "172.24.0.0/14", size: 16 },
+  { base: "172.28.0.0/14", size: 16 },
+  { base: "192.168.0.0/16", size: 20 },
+];

@@ -1,0 +1,83 @@
+/** What of a container's network configuration can be refused when it is created. The sentences are Docker's. */
+import { isIP, isIPv4 } from "node:net";
+import { invalidParameter } from "../lib/errors.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
+import { parseExtraHost } from "./files.ts";
+import { publishRequests } from "./ports.ts";
+
+/** A container's configuration with the field that API versions before 1.44 have for its MAC address. */
+export type ConfigWithMac = ContainerConfig & { MacAddress?: string };
+
+const undefinedBehavior = "This would result in undefined behavior";
+
+/** Throws `invalidParameter` with Docker's sentence for the first thing that is wrong. */
+export function checkNetworking(
+  hostConfig: HostConfig,
+  networkingConfig: NetworkingConfig | undefined,
+  config: ConfigWithMac,
+): void {
+  const mode = hostConfig.NetworkMode ?? "";
+  checkMode(mode, hostConfig, config);
+  for (const extraHost of hostConfig.ExtraHosts ?? []) parseExtraHost(extraHost);
+  publishRequests(config, hostConfig);
+  const endpoints = networkingConfig?.EndpointsConfig ?? {};
+  if (config.MacAddress !== undefined && config.MacAddress !== "") checkMac(config.MacAddress, builtinName(mode));
+  for (const [name, settings] of Object.entries(endpoints)) checkEndpoint(builtinName(name), settings ?? {});
+}
+
+/** "bridge" for the names the default network goes by. */
+export function builtinName(mode: string): string {
+  return mode === "" || mode === "default" ? "bridge" : mode;
+}
+
+function checkMode(mode: string, hostConfig: HostConfig, config: ConfigWithMac): void {
+  const links = (hostConfig.Links ?? []).length > 0;
+  if (mode === "host" && links)
+    throw invalidParameter(`conflicting options: host type networking can't be used with links. ${undefinedBehavior}`);
+  if (mode !== "container" && !mode.startsWith("container:")) return;
+  if (!/^container:.+/.test(mode))
+    throw invalidParameter("Invalid network mode: invalid container format container:<name|id>");
+  const conflicts: [boolean, string][] = [
+    [(config.Hostname ?? "") !== "", "hostname and the network mode"],
+    [links, `container type network can't be used with links. ${undefinedBehavior}`],
+    [(hostConfig.Dns ?? []).length > 0, "dns and the network mode"],
+    [(hostConfig.ExtraHosts ?? []).length > 0, "custom host-to-IP mapping and the network mode"],
+    [
+      Object.keys(hostConfig.PortBindings ?? {}).length > 0 || hostConfig.PublishAllPorts === true,
+      "port publishing and the container type network mode",
+    ],
+    [Object.keys(config.ExposedPorts ?? {}).length > 0, "port exposing and the container type network mode"],
+  ];
+  for (const [conflicting, words] of conflicts)
+    if (conflicting) throw invalidParameter(`conflicting options: ${words}`);
+}
+
+function checkEndpoint(name: string, settings: EndpointSettings): void {
+  if (settings.MacAddress !== undefined && settings.MacAddress !== "") checkMac(settings.MacAddress, name);
+  const builtin = ["bridge", "host", "none"].includes(name);
+  const { IPv4Address = "", IPv6Address = "" } = settings.IPAMConfig ?? {};
+  const problems: string[] = [];
+  const addressed = IPv4Address !== "" || IPv6Address !== "";
+  if (builtin && (settings.Aliases ?? []).length > 0)
+    problems.push("network-scoped alias is supported only for containers in user defined networks");
+  if (builtin && addressed) problems.push("user specified IP address is supported on user defined networks only");
+  if (IPv4Address !== "" && !isIPv4(IPv4Address)) problems.push(`invalid IPv4 address: ${IPv4Address}`);
+  if (IPv6Address !== "" && isIP(IPv6Address) !== 6) problems.push(`invalid IPv6 address: ${IPv6Address}`);
+  if (builtin && addressed)
+    problems.push(
+      "user specified IP address is supported only when connecting to networks with user configured subnets",
+    );
+  if (problems.length === 0) return;
+  const list = problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");
+  throw invalidParameter(`invalid config for network ${name}: invalid endpoint settings:\n${list}`);
+}
+
+function checkMac(mac: string, network: string): void {
+  if (!isMac(mac)) throw invalidParameter(`invalid config for network ${network}: invalid MAC address ${mac}`);
+}
+
+/** Colons or dashes, as Docker takes them; the all-zero and multicast ones belong to no container. */
+export function isMac(mac: string): boolean {
+  if (!/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(mac)) return false;
+  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && !/^(00[:-]?)+$/.test(mac);
+}

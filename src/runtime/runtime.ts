@@ -1,0 +1,405 @@
+/**
+ * An OCI runtime (crun, runc, …) with conmon around it: the life of a container's processes. Everything that outlives
+ * the daemon is kept in files below the run root, so that a daemon started later finds it again.
+ */
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cgroupPids, frozenState, killCgroup, removeCgroup, setFrozen } from "../kernel/cgroups.ts";
+import { isAlive, processStartTime, sendSignal } from "../kernel/process.ts";
+import { systemError } from "../lib/errors.ts";
+import { Conmon } from "./conmon.ts";
+import { readCrunStatus, releaseInit, removeCrunState } from "./crun.ts";
+import { type Exec, type ExecOptions, startExec } from "./exec.ts";
+import { ExitFiles, type ExitListener, type ExitRecord } from "./exits.ts";
+import type { OciSpec } from "./oci.ts";
+import { runtimeFailure } from "./runtime-errors.ts";
+
+export interface RuntimeOptions {
+  /** As in HostConfig.Runtime. */
+  name: string;
+  runtimePath: string;
+  conmonPath: string;
+  /** The runtime's own `--root`: on a file system that a reboot empties, as is runRoot. */
+  stateRoot: string;
+  runRoot: string;
+  systemdCgroup: boolean;
+  /** More arguments for the runtime (daemon.json's runtimeArgs). */
+  runtimeArgs?: string[];
+}
+
+export interface LaunchOptions {
+  id: string;
+  /** Directory that exists; conmon's files go there, and the caller puts config.json there before proceed(). */
+  bundle: string;
+  tty: boolean;
+  openStdin: boolean;
+  /** Whether stdin stays open when the client that wrote to it leaves. */
+  leaveStdinOpen: boolean;
+  /** The log file; undefined for no log. Its directory must exist. */
+  logPath?: string | undefined;
+  /** Bytes of log after which conmon itself begins a new file: a limit that holds while no daemon is there to rotate. */
+  logBackstopBytes?: number | undefined;
+}
+
+/** A container that is being created. Either proceed() or abort() must be called. */
+export interface Launch {
+  /** Call once config.json is complete. Throws RuntimeFailure in Docker's words, and then nothing is left behind. */
+  proceed(): Promise<{ pid: number; conmonPid: number }>;
+  /** Takes everything back, at whatever point. May be called again, also after proceed(). */
+  abort(): Promise<void>;
+}
+
+/** Names a process for good: pids are given out again. */
+export interface ProcessIdentity {
+  pid: number;
+  startTime: number;
+}
+
+interface ConmonRecord extends ProcessIdentity {
+  bundle: string;
+}
+
+const SIGKILL = 9;
+const lostExitCode = 137;
+const unknownExitCode = 255;
+const sweepIntervalMs = 2000;
+const deleteTimeoutMs = 10_000;
+const pathWords = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export class Runtime {
+  readonly name: string;
+  readonly #options: RuntimeOptions;
+  readonly #exits: ExitFiles;
+  readonly #records: string;
+  readonly #listeners = new Set<ExitListener>();
+  /** Containers whose conmon is no child of ours (any more): their death has to be looked for. */
+  readonly #adopted = new Map<string, ProcessIdentity>();
+  readonly #isCrun: boolean;
+  #sweeper: Timer | undefined;
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.#isCrun = /(^|\/)crun$/.test(options.runtimePath) && !options.systemdCgroup;
+    this.#records = join(options.runRoot, "conmon", options.name);
+    mkdirSync(this.#records, { recursive: true, mode: 0o700 });
+    mkdirSync(options.stateRoot, { recursive: true, mode: 0o700 });
+    this.#exits = new ExitFiles(join(options.runRoot, "exits", options.name), (id, exitCode, finishedAtNs) => {
+      this.#adopted.delete(id);
+      for (const listener of this.#listeners) listener(id, exitCode, finishedAtNs);
+    });
+  }
+
+  /** Tells of every end of a container that was started or reopened here, once. Returns how to stop listening. */
+  onExit(listener: ExitListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Starts conmon at once; it loads while the caller makes the bundle. Throws where conmon or the runtime is missing. */
+  begin(options: LaunchOptions): Launch {
+    const { id, bundle } = options;
+    this.#checkInstalled();
+    if (options.logPath?.includes(":")) throw systemError(`a log path cannot hold a colon: ${options.logPath}`);
+    this.#exits.remove(id);
+    const conmon = new Conmon({
+      conmonPath: this.#options.conmonPath,
+      directory: bundle,
+      attachPipe: false,
+      args: [
+        ...this.#commonArgs(id, id, bundle),
+        "--exit-dir",
+        this.#exits.directory,
+        "-l",
+        options.logPath === undefined ? "none" : `k8s-file:${options.logPath}`,
+        ...(options.logBackstopBytes === undefined ? [] : ["--log-size-max", String(options.logBackstopBytes)]),
+        ...(options.tty ? ["-t"] : []),
+        ...(options.openStdin ? ["-i"] : []),
+        ...(options.openStdin && options.leaveStdinOpen ? ["--leave-stdin-open"] : []),
+      ],
+    });
+    const record: ConmonRecord = { pid: conmon.pid, startTime: processStartTime(conmon.pid) ?? 0, bundle };
+    writeFileSync(join(this.#records, id), JSON.stringify(record));
+    return { proceed: () => this.#proceed(id, bundle, conmon), abort: () => this.#abort(id, conmon) };
+  }
+
+  async #proceed(id: string, bundle: string, conmon: Conmon): Promise<{ pid: number; conmonPid: number }> {
+    try {
+      conmon.release();
+      const { data: pid, message } = await conmon.nextMessage();
+      if (pid <= 0) throw this.#createFailure(bundle, message ?? "");
+      conmon.disconnect();
+      this.#exits.expect(id);
+      void conmon.exited.then(() => this.#conmonGone(id));
+      return { pid, conmonPid: conmon.pid };
+    } catch (error) {
+      await this.#abort(id, conmon);
+      throw error;
+    }
+  }
+
+  #createFailure(bundle: string, stderr: string): Error {
+    let command = "";
+    let cwd = "/";
+    try {
+      const spec = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as OciSpec;
+      command = spec.process.args[0] ?? "";
+      cwd = spec.process.cwd;
+    } catch {} // The message is then the runtime's own.
+    return runtimeFailure(stderr, { action: "create", runtime: this.name, command, cwd });
+  }
+
+  async #abort(id: string, conmon: Conmon): Promise<void> {
+    this.#exits.settle(id);
+    conmon.kill();
+    conmon.disconnect();
+    await conmon.exited;
+    await this.delete(id);
+  }
+
+  /** Lets the container's process run. Throws where the container is not in the state for it. */
+  async start(id: string): Promise<void> {
+    if (this.#isCrun && releaseInit(this.#options.stateRoot, id)) return;
+    await this.#run(["start", id]);
+  }
+
+  /** Lets the process of a container that still waits for its start run: a daemon was killed on the way to it. */
+  async startIfCreated(id: string): Promise<void> {
+    if (this.#isCrun) releaseInit(this.#options.stateRoot, id);
+    else if ((await this.#query(["state", id])).status === "created") await this.#run(["start", id]);
+  }
+
+  /** Sends a signal to a container's init; false where it is gone. */
+  kill(_id: string, init: ProcessIdentity, signal: number): boolean {
+    return sendSignal(init.pid, signal, init.startTime);
+  }
+
+  /** Freezes all processes of the container, and returns when they stand still. */
+  async pause(id: string): Promise<void> {
+    const path = this.#cgroupOf(id);
+    if (path === undefined || !setFrozen(path, true)) {
+      await this.#run(["pause", id]);
+      return;
+    }
+    for (let waits = 0; frozenState(path) === "pending"; waits++) {
+      if (waits === 1000) {
+        setFrozen(path, false);
+        throw systemError(`container ${id} could not be paused: its processes do not stop`);
+      }
+      await Bun.sleep(waits < 10 ? 1 : 10);
+    }
+  }
+
+  /** Lets frozen processes run again. */
+  async resume(id: string): Promise<void> {
+    const path = this.#cgroupOf(id);
+    if (path === undefined || !setFrozen(path, false)) await this.#run(["resume", id]);
+  }
+
+  /** All processes of the container, as the host numbers them. */
+  pids(id: string): number[] {
+    const path = this.#cgroupOf(id);
+    return path === undefined ? [] : cgroupPids(path);
+  }
+
+  /** Kills what is left of a container and makes the runtime forget it: processes, cgroup, state. Idempotent. */
+  async delete(id: string): Promise<void> {
+    this.#exits.settle(id);
+    this.#adopted.delete(id);
+    const record = this.#readRecord(id);
+    // An exit file means conmon has done everything; without one it must not write it later, for another run.
+    if (record !== undefined && record.startTime !== 0) sendSignal(record.pid, SIGKILL, record.startTime);
+    const status = this.#isCrun ? readCrunStatus(this.#options.stateRoot, id) : undefined;
+    if (status !== undefined && status.startTime !== 0) sendSignal(status.pid, SIGKILL, status.startTime);
+    const cgroup = this.#cgroupOf(id);
+    if (!this.#isCrun && this.#knows(id)) await this.#run(["delete", "--force", id]);
+    if (cgroup !== undefined) await removeCgroupInTime(cgroup);
+    if (this.#isCrun) removeCrunState(this.#options.stateRoot, id);
+    rmSync(join(this.#records, id), { force: true });
+  }
+
+  /** Runs another process in a running container. Throws RuntimeFailure where it cannot be started. */
+  async exec(options: ExecOptions): Promise<Exec> {
+    this.#checkInstalled();
+    return startExec(options, {
+      name: this.name,
+      conmonPath: this.#options.conmonPath,
+      args: this.#commonArgs(options.id, options.id, options.directory),
+    });
+  }
+
+  /**
+   * Takes a container up again that an earlier daemon started. Returns how it ended where it has, undefined where it
+   * runs; then onExit tells of its end. A container that has lost its conmon cannot go on: it is killed.
+   */
+  async reopen(id: string, conmonPid: number): Promise<ExitRecord | undefined> {
+    const ended = this.#exits.read(id);
+    if (ended !== undefined) return ended;
+    const record = this.#readRecord(id);
+    const conmon = { pid: conmonPid, startTime: record?.pid === conmonPid ? record.startTime : 0 };
+    if (conmon.startTime === 0 || !isAlive(conmon.pid, conmon.startTime)) {
+      // It may have written the file between the two looks.
+      const late = this.#exits.read(id);
+      if (late !== undefined) return late;
+      const running = this.pids(id).length > 0;
+      await this.delete(id);
+      return { exitCode: running ? lostExitCode : unknownExitCode, finishedAtNs: nowNs() };
+    }
+    this.#adopted.set(id, conmon);
+    this.#exits.expect(id);
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepIntervalMs).unref();
+    this.#exits.check(id);
+    return undefined;
+  }
+
+  /** How a container's last run ended, from conmon's file; it stays until forgetExit or the next run. */
+  readExit(id: string): ExitRecord | undefined {
+    return this.#exits.read(id);
+  }
+
+  /** Drops the file of readExit, once the end is recorded elsewhere. */
+  forgetExit(id: string): void {
+    this.#exits.remove(id);
+  }
+
+  /** Whether the conmon of a container still runs. */
+  isConmonAlive(id: string): boolean {
+    const record = this.#readRecord(id);
+    return record !== undefined && isAlive(record.pid, record.startTime);
+  }
+
+  /** Every container that has left something with the runtime: what is nobody's after a crash is to be deleted. */
+  leftovers(): string[] {
+    const ids = new Set(readdirSync(this.#records));
+    for (const id of readdirSync(this.#options.stateRoot)) if (!id.startsWith(".")) ids.add(id);
+    return [...ids];
+  }
+
+  /** Stops watching. The containers go on. */
+  close(): void {
+    clearInterval(this.#sweeper);
+    this.#adopted.clear();
+    this.#listeners.clear();
+    this.#exits.close();
+  }
+
+  #conmonGone(id: string): void {
+    if (!this.#exits.isExpected(id) || this.#exits.check(id)) return;
+    void this.#lost(id);
+  }
+
+  /** conmon died without a word: nobody will ever know the container's exit code, nor read its output. */
+  async #lost(id: string): Promise<void> {
+    await this.delete(id);
+    for (const listener of this.#listeners) listener(id, lostExitCode, nowNs());
+  }
+
+  #sweep(): void {
+    for (const [id, conmon] of this.#adopted) {
+      if (this.#exits.check(id) || isAlive(conmon.pid, conmon.startTime)) continue;
+      this.#conmonGone(id);
+    }
+    if (this.#adopted.size === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+    }
+  }
+
+  #commonArgs(cid: string, uuid: string, bundle: string): string[] {
+    const { runtimePath, stateRoot, systemdCgroup, runtimeArgs = [] } = this.#options;
+    const args = ["--api-version", "1", "--sync", "--no-sync-log", "--full-attach", "-c", cid, "-u", uuid, "-n", cid];
+    args.push("-b", bundle, "-p", join(bundle, "pidfile"), "-r", runtimePath, "--runtime-arg", `--root=${stateRoot}`);
+    for (const argument of runtimeArgs) args.push("--runtime-arg", argument);
+    if (systemdCgroup) args.push("-s");
+    return args;
+  }
+
+  #checkInstalled(): void {
+    const { runtimePath } = this.#options;
+    try {
+      accessSync(runtimePath, constants.X_OK);
+    } catch (error) {
+      const name = runtimePath.slice(runtimePath.lastIndexOf("/") + 1);
+      const why = (error as NodeJS.ErrnoException).code === "ENOENT" ? "was not found" : "cannot be executed";
+      throw systemError(
+        `the runtime ${this.name} ${why} at ${runtimePath}: install the package ${name} (apt-get install ${name})`,
+      );
+    }
+  }
+
+  /** Undefined where it is not known, or systemd's to name. */
+  #cgroupOf(id: string): string | undefined {
+    const status = this.#isCrun ? readCrunStatus(this.#options.stateRoot, id) : undefined;
+    const path = status?.cgroupPath || cgroupOfBundle(this.#readRecord(id)?.bundle);
+    return path?.startsWith("/") && path !== "/" ? path : undefined;
+  }
+
+  #knows(id: string): boolean {
+    try {
+      return readdirSync(join(this.#options.stateRoot, id)).length >= 0;
+    } catch {
+      return false;
+    }
+  }
+
+  #readRecord(id: string): ConmonRecord | undefined {
+    try {
+      return JSON.parse(readFileSync(join(this.#records, id), "utf8")) as ConmonRecord;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #query(args: string[]): Promise<{ status?: string }> {
+    try {
+      return JSON.parse(await this.#run(args)) as { status?: string };
+    } catch {
+      return {};
+    }
+  }
+
+  /** Runs the runtime's own command and returns what it prints. Throws with what it says on stderr. */
+  async #run(args: string[]): Promise<string> {
+    const { runtimePath, stateRoot, runtimeArgs = [], systemdCgroup } = this.#options;
+    const child = Bun.spawn({
+      cmd: [
+        runtimePath,
+        `--root=${stateRoot}`,
+        ...(systemdCgroup ? ["--systemd-cgroup"] : []),
+        ...runtimeArgs,
+        ...args,
+      ],
+      env: { PATH: pathWords },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    if (code !== 0) throw systemError(`OCI runtime ${args[0]} failed: ${stderr.trim() || `exit status ${code}`}`);
+    return stdout;
+  }
+}
+
+function cgroupOfBundle(bundle: string | undefined): string | undefined {
+  if (bundle === undefined) return undefined;
+  try {
+    return (JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as OciSpec).linux.cgroupsPath;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A killed process takes a moment to leave its cgroup. */
+async function removeCgroupInTime(path: string): Promise<void> {
+  if (removeCgroup(path)) return;
+  const deadline = performance.now() + deleteTimeoutMs;
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
+    killCgroup(path);
+    await Bun.sleep(waitMs);
+    if (removeCgroup(path)) return;
+    if (performance.now() > deadline)
+      throw systemError(`cgroup ${path} is still in use by ${cgroupPids(path).join(", ")}`);
+  }
+}
+
+function nowNs(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

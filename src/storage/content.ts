@@ -1,0 +1,172 @@
+/** Blobs by digest, byte for byte as they came. */
+import { randomUUID } from "node:crypto";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { BrigError, invalidParameter, notFound, systemError } from "../lib/errors.ts";
+
+/** A blob that is in the store. `size` in bytes. */
+export interface StoredBlob {
+  digest: string;
+  size: number;
+}
+
+/** What a blob must turn out to be. */
+export interface ExpectedBlob {
+  digest?: string;
+  size?: number;
+}
+
+const digestPattern = /^sha256:[0-9a-f]{64}$/;
+
+/** The 64 hex digits of a digest. Throws invalidParameter for anything that is not `sha256:` and those. */
+export function hexOf(digest: string): string {
+  if (!digestPattern.test(digest)) throw invalidParameter(`invalid digest: ${JSON.stringify(digest.slice(0, 100))}`);
+  return digest.slice(7);
+}
+
+/**
+ * Files `<root>/sha256/<hex>`. A blob is written beside them in `<root>/ingest` and renamed when its digest is known,
+ * so one that has its name is whole.
+ */
+export class ContentStore {
+  readonly #blobs: string;
+  readonly #ingest: string;
+
+  /** Opens or creates the store and drops what a crash left half written. */
+  constructor(root: string) {
+    this.#blobs = join(root, "sha256");
+    this.#ingest = join(root, "ingest");
+    rmSync(this.#ingest, { recursive: true, force: true });
+    mkdirSync(this.#blobs, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#ingest, { recursive: true, mode: 0o700 });
+  }
+
+  /** Where a blob is or would be. */
+  pathOf(digest: string): string {
+    return join(this.#blobs, hexOf(digest));
+  }
+
+  has(digest: string): boolean {
+    return this.sizeOf(digest) !== undefined;
+  }
+
+  /** Length in bytes, or undefined where the blob is not here. */
+  sizeOf(digest: string): number | undefined {
+    return statSync(this.pathOf(digest), { throwIfNoEntry: false })?.size;
+  }
+
+  /** Parses a blob of at most `limitBytes`. Throws notFound, and invalidParameter where it is too long or no JSON. */
+  readJson<T>(digest: string, limitBytes: number): T {
+    const size = this.sizeOf(digest);
+    if (size === undefined) throw notFound(`content digest ${digest}: not found`);
+    if (size > limitBytes) throw invalidParameter(`${digest} is ${size} bytes long, more than ${limitBytes}`);
+    try {
+      return JSON.parse(readFileSync(this.pathOf(digest), "utf8")) as T;
+    } catch (thrown) {
+      if (thrown instanceof SyntaxError) throw invalidParameter(`${digest} is not valid JSON: ${thrown.message}`);
+      throw thrown;
+    }
+  }
+
+  /** Stores bytes that are at hand. */
+  async write(bytes: Uint8Array): Promise<StoredBlob> {
+    const blob = this.open();
+    try {
+      blob.write(bytes);
+      return blob.commit();
+    } finally {
+      blob.discard();
+    }
+  }
+
+  /**
+   * Stores a stream. Throws where it turns out to be anything but `expected`, or fails: then nothing is kept.
+   */
+  async ingest(source: AsyncIterable<Uint8Array>, expected: ExpectedBlob = {}): Promise<StoredBlob> {
+    const blob = this.open(expected);
+    try {
+      for await (const chunk of source) blob.write(chunk);
+      return blob.commit();
+    } finally {
+      blob.discard();
+    }
+  }
+
+  /** Begins a blob that the caller writes by itself. */
+  open(expected: ExpectedBlob = {}): OpenBlob {
+    if (expected.digest !== undefined) hexOf(expected.digest);
+    return new OpenBlob(join(this.#ingest, randomUUID()), (digest) => this.pathOf(digest), expected);
+  }
+
+  /** Removes a blob; one that is not here is no error. */
+  remove(digest: string): void {
+    rmSync(this.pathOf(digest), { force: true });
+  }
+
+  /** All digests in the store. */
+  digests(): string[] {
+    return readdirSync(this.#blobs).map((hex) => `sha256:${hex}`);
+  }
+}
+
+/** A blob on its way into the store: write() until all is there, then commit(); discard() in any case. */
+export class OpenBlob {
+  readonly #path: string;
+  readonly #pathOf: (digest: string) => string;
+  readonly #expected: ExpectedBlob;
+  readonly #hash = new Bun.CryptoHasher("sha256");
+  #fd: number | undefined;
+  #size = 0;
+
+  constructor(path: string, pathOf: (digest: string) => string, expected: ExpectedBlob) {
+    this.#path = path;
+    this.#pathOf = pathOf;
+    this.#expected = expected;
+    this.#fd = openSync(path, "wx", 0o600);
+  }
+
+  /** Appends. Throws as soon as there is more than was expected. */
+  write(chunk: Uint8Array): void {
+    this.#size += chunk.length;
+    if (this.#expected.size !== undefined && this.#size > this.#expected.size) this.#refuseSize();
+    this.#hash.update(chunk);
+    for (let done = 0; done < chunk.length; ) done += writeSync(this.#fd!, chunk, done, chunk.length - done);
+  }
+
+  /** Checks the blob against what was expected and gives it its name. */
+  commit(): StoredBlob {
+    const { digest: expectedDigest, size: expectedSize } = this.#expected;
+    if (expectedSize !== undefined && this.#size !== expectedSize) this.#refuseSize();
+    const digest = `sha256:${this.#hash.digest("hex")}`;
+    if (expectedDigest !== undefined && digest !== expectedDigest)
+      throw systemError(`unexpected digest ${digest}, expected ${expectedDigest}`);
+    this.#close();
+    renameSync(this.#path, this.#pathOf(digest));
+    return { digest, size: this.#size };
+  }
+
+  /** Drops what has been written, unless it was committed. */
+  discard(): void {
+    this.#close();
+    rmSync(this.#path, { force: true });
+  }
+
+  #close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #refuseSize(): never {
+    throw new BrigError("system", `unexpected size ${this.#size}, expected ${this.#expected.size}`);
+  }
+}

@@ -1,0 +1,144 @@
+/** Containers' root file systems: a writable layer in the data root, seen through a mount in the run root. */
+import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { statfs } from "../kernel/files.ts";
+import { unmount } from "../kernel/mount.ts";
+import { invalidParameter } from "../lib/errors.ts";
+import type { SnapshotDriver } from "./driver.ts";
+import type { LayerStore } from "./layers.ts";
+
+export interface RootfsOptions {
+  dataRoot: string;
+  runRoot: string;
+  layers: LayerStore;
+  driver: SnapshotDriver;
+}
+
+/** All methods can be called again after a crash. `diffIds` name an image's layers, the lowest first. */
+export class RootfsStore {
+  readonly #homes: string;
+  readonly #targets: string;
+  readonly #layers: LayerStore;
+  readonly #driver: SnapshotDriver;
+
+  constructor({ dataRoot, runRoot, layers, driver }: RootfsOptions) {
+    this.#homes = join(dataRoot, "containers");
+    this.#targets = join(runRoot, "containers");
+    this.#layers = layers;
+    this.#driver = driver;
+    mkdirSync(this.#homes, { recursive: true, mode: 0o710 });
+    mkdirSync(this.#targets, { recursive: true, mode: 0o711 });
+  }
+
+  /**
+   * Makes the writable layer. Done on return with overlay2; vfs copies files and answers a promise.
+   * Throws notFound where a layer is missing.
+   */
+  create(id: string, diffIds: string[]): void | Promise<void> {
+    const home = this.#home(id);
+    mkdirSync(home, { recursive: true, mode: 0o710 });
+    return this.#driver.prepare(home, this.#lowers(diffIds));
+  }
+
+  /** Mounts the root file system, unless it is, and returns its path. */
+  mount(id: string, diffIds: string[]): string {
+    return this.#driver.mount(this.#home(id), this.#lowers(diffIds), this.#target(id));
+  }
+
+  /** Unmounts it, if it is mounted. */
+  unmount(id: string): void {
+    this.#driver.unmount(this.#target(id));
+  }
+
+  isMounted(id: string): boolean {
+    return this.#driver.isMounted(this.#home(id), this.#target(id));
+  }
+
+  /** Unmounts and removes the writable layer. Other files of the container are left alone. */
+  async remove(id: string): Promise<void> {
+    this.unmount(id);
+    await this.#driver.remove(this.#home(id));
+    removeIfEmpty(this.#home(id));
+  }
+
+  /** Bytes that the container wrote: SizeRw of the API. */
+  usage(id: string): Promise<number> {
+    return this.#driver.usage(this.#home(id));
+  }
+
+  /** Bytes of the files of an image's layers; a container's SizeRootFs is this plus usage(). */
+  virtualSize(diffIds: string[]): number {
+    return diffIds.reduce((sum, diffId) => sum + this.#layers.size(diffId), 0);
+  }
+
+  get driverName(): string {
+    return this.#driver.name;
+  }
+
+  /** Names and values of /info's DriverStatus. */
+  status(): string[][] {
+    return [["Backing Filesystem", fileSystemName(this.#homes)]];
+  }
+
+  /** The `GraphDriver` of inspect. */
+  graphDriver(id: string, diffIds: string[]): { Name: string; Data: Record<string, string> } {
+    const lowers = diffIds.map((diffId) => this.#layers.pathOf(diffId));
+    return { Name: this.#driver.name, Data: this.#driver.data(this.#home(id), lowers, this.#target(id)) };
+  }
+
+  /**
+   * At start: unmounts and removes whatever belongs to none of `liveIds`, the containers in the database, running or
+   * not. A stopped container's mount goes by unmount().
+   */
+  async mend(liveIds: Set<string>): Promise<void> {
+    for (const id of readdirSync(this.#targets)) {
+      if (liveIds.has(id)) continue;
+      unmount(join(this.#targets, id, "rootfs"), true);
+      removeIfEmpty(join(this.#targets, id, "rootfs"));
+      removeIfEmpty(join(this.#targets, id));
+    }
+    const orphans = readdirSync(this.#homes).filter((id) => !liveIds.has(id));
+    await Promise.all(orphans.map((id) => rm(join(this.#homes, id), { recursive: true, force: true })));
+  }
+
+  #lowers(diffIds: string[]): string[] {
+    return diffIds.map((diffId) => this.#layers.require(diffId));
+  }
+
+  #home(id: string): string {
+    return join(this.#homes, checkId(id));
+  }
+
+  #target(id: string): string {
+    return join(this.#targets, checkId(id), "rootfs");
+  }
+}
+
+/** Ids become parts of paths. */
+const magicNames = new Map([
+  [0xef53, "extfs"],
+  [0x58465342, "xfs"],
+  [0x9123683e, "btrfs"],
+  [0x01021994, "tmpfs"],
+  [0x794c7630, "overlayfs"],
+  [0x2fc12fc1, "zfs"],
+  [0xf2f52010, "f2fs"],
+]);
+
+function fileSystemName(path: string): string {
+  return magicNames.get(Number(statfs(path).type)) ?? "<unknown>";
+}
+
+function checkId(id: string): string {
+  if (!/^[0-9A-Za-z][0-9A-Za-z_.-]{0,127}$/.test(id)) throw invalidParameter(`invalid container id: ${id}`);
+  return id;
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // It holds files of somebody else's, or was never there.
+  }
+}

@@ -1,0 +1,142 @@
+/** Threads for work on layers: begun when there is some, ended when there has been none for a while. */
+import { availableParallelism } from "node:os";
+import { systemError } from "../lib/errors.ts";
+import type { FromWorker, Task, TaskResult, ToWorker } from "./worker-protocol.ts";
+
+/** Each worker holds some megabytes, which an idle daemon shall not. */
+const idleMs = 5000;
+/** How much of an archive may be on its way to a worker. */
+const windowBytes = 4 * 1024 * 1024;
+
+export interface RunOptions {
+  /** The archive of an unpack task without a path. It is pulled only as fast as the worker takes it. */
+  source?: AsyncIterable<Uint8Array>;
+  onProgress?: (bytesRead: number) => void;
+  signal?: AbortSignal;
+}
+
+interface Job {
+  onTaken: (bytes: number) => void;
+  resolve: (result: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+interface Member {
+  worker: Worker;
+  jobs: Map<number, Job>;
+  idleTimer: Timer | undefined;
+}
+
+class WorkerPool {
+  readonly #members: Member[] = [];
+  #lastId = 0;
+
+  /** Has a worker do a task. Rejects with what went wrong there, or with the signal's reason; then it has stopped. */
+  async run<T extends Task>(task: T, options: RunOptions = {}): Promise<TaskResult<T>> {
+    const { source, onProgress, signal } = options;
+    signal?.throwIfAborted();
+    const member = this.#pick();
+    const id = ++this.#lastId;
+    const send = (message: ToWorker, transfer: ArrayBuffer[] = []) => member.worker.postMessage(message, transfer);
+    let read = 0;
+    let underWay = 0;
+    let wake = () => {};
+    let isSettled = false;
+    const result = new Promise<unknown>((resolve, reject) => {
+      const onTaken = (bytes: number) => {
+        read += bytes;
+        underWay -= bytes;
+        onProgress?.(read);
+        wake();
+      };
+      member.jobs.set(id, { onTaken, resolve, reject });
+    }).finally(() => {
+      isSettled = true;
+      wake();
+    });
+    const cancel = () => send({ id, kind: "cancel" });
+    let sourceFailure: { thrown: unknown } | undefined;
+    const feed = async (chunks: AsyncIterable<Uint8Array>) => {
+      for await (const chunk of chunks) {
+        if (isSettled) return;
+        // A copy, for the caller may use the chunk for more than this.
+        const copy = new Uint8Array(chunk);
+        underWay += copy.length;
+        send({ id, kind: "chunk", chunk: copy }, [copy.buffer]);
+        while (underWay > windowBytes && !isSettled) await new Promise<void>((resolve) => (wake = resolve));
+      }
+      send({ id, kind: "end" });
+    };
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      send({ id, kind: "task", task });
+      if (source !== undefined)
+        void feed(source).catch((thrown) => {
+          sourceFailure = { thrown };
+          cancel();
+        });
+      // A source that hangs is not waited for: the worker answers a cancel by itself.
+      return (await result) as TaskResult<T>;
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      throw sourceFailure === undefined ? thrown : sourceFailure.thrown;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      this.#release(member, id);
+    }
+  }
+
+  #pick(): Member {
+    const least = this.#members.toSorted((a, b) => a.jobs.size - b.jobs.size)[0];
+    const isBusy = least === undefined || least.jobs.size > 0;
+    const member = isBusy && this.#members.length < availableParallelism() ? this.#begin() : least!;
+    clearTimeout(member.idleTimer);
+    member.worker.ref();
+    return member;
+  }
+
+  #begin(): Member {
+    const worker = new Worker(workerEntry());
+    const member: Member = { worker, jobs: new Map(), idleTimer: undefined };
+    worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
+      const job = member.jobs.get(message.id);
+      if (message.kind === "taken") job?.onTaken(message.bytes);
+      else if (message.kind === "done") job?.resolve(message.result);
+      else job?.reject(systemError(message.message));
+    };
+    const onDeath = (why: string) => {
+      this.#drop(member);
+      for (const job of member.jobs.values()) job.reject(systemError(`storage worker failed: ${why}`));
+    };
+    worker.onerror = (event) => onDeath(event.message);
+    worker.addEventListener("close", () => onDeath("it ended"));
+    this.#members.push(member);
+    return member;
+  }
+
+  #release(member: Member, id: number): void {
+    member.jobs.delete(id);
+    if (member.jobs.size > 0) return;
+    member.worker.unref();
+    member.idleTimer = setTimeout(() => {
+      this.#drop(member);
+      member.worker.terminate();
+    }, idleMs);
+    member.idleTimer.unref();
+  }
+
+  #drop(member: Member): void {
+    const index = this.#members.indexOf(member);
+    if (index >= 0) this.#members.splice(index, 1);
+  }
+}
+
+/** In the executable modules have no files of their own; an entry keeps its path below `src/`. */
+function workerEntry(): string {
+  return Bun.isStandaloneExecutable
+    ? "/$bunfs/root/storage/unpack.worker.js"
+    : new URL("./unpack.worker.ts", import.meta.url).href;
+}
+
+/** The process's one pool. */
+export const storageWorkers = new WorkerPool();

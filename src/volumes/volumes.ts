@@ -1,0 +1,213 @@
+/** Volumes: directories that outlive containers. */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { BrigError, conflict, invalidParameter, messageOf, notFound } from "../lib/errors.ts";
+import type { StateDatabase } from "../state/database.ts";
+import { sumFiles } from "../storage/disk-usage.ts";
+import type { Volume, VolumeCreateRequest } from "../wire/engine-api.ts";
+import { copyUp } from "./copy-up.ts";
+import { booleanFilter, checkFilters, hasLabels, matchesFilters, type VolumeFilters } from "./filters.ts";
+import { anonymousLabel, checkVolumeName, type VolumeRecord } from "./record.ts";
+
+const localDriver = "local";
+const dataDirectory = "_data";
+/** A removed volume's directory is renamed to this plus a random suffix first: a dot begins no volume's name. */
+const removedPrefix = ".removed-";
+
+const listFilters = ["dangling", "driver", "label", "name"];
+const pruneFilters = ["label", "label!", "all"];
+
+/** The context that Docker puts before a volume's error: `create x: …`. */
+function inContext<T>(verb: string, name: string, work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    if (thrown instanceof BrigError)
+      throw new BrigError(thrown.kind, `${verb} ${name}: ${thrown.message}`, { cause: thrown });
+    throw thrown;
+  }
+}
+
+/** Where Volumes tells what happened. */
+export interface VolumeEvents {
+  publish(type: "volume", action: string, id: string, attributes: Record<string, string>): void;
+}
+
+/** What Volumes is put together from. */
+export interface VolumesParts {
+  db: StateDatabase;
+  /** <data-root>/volumes. */
+  root: string;
+  events: VolumeEvents;
+}
+
+/** All volumes of a data root. */
+export class Volumes {
+  /** Ids of the containers that mount a volume, running or not; set by whoever knows them. */
+  usedBy: (name: string) => string[] = () => [];
+
+  readonly #db: StateDatabase;
+  readonly #root: string;
+  readonly #events: VolumeEvents;
+
+  constructor({ db, root, events }: VolumesParts) {
+    this.#db = db;
+    this.#root = root;
+    this.#events = events;
+    mkdirSync(root, { recursive: true, mode: 0o701 });
+  }
+
+  /** At start: what was being removed when the daemon died goes, and a directory that is lost is made again. */
+  async mend(): Promise<void> {
+    const known = new Set(this.#records().map(({ name }) => name));
+    for (const name of known) mkdirSync(this.pathOf(name), { recursive: true });
+    for (const entry of readdirSync(this.#root))
+      if (entry.startsWith(removedPrefix)) await rm(join(this.#root, entry), { recursive: true, force: true });
+  }
+
+  /** The directory of a volume's content. The name is checked, so that it cannot lead elsewhere. */
+  pathOf(name: string): string {
+    checkVolumeName(name);
+    return join(this.#root, name, dataDirectory);
+  }
+
+  /**
+   * Makes a volume, or returns the one of that name: then driver and options, if any are given, must be the same.
+   * Without a name it gets a random one, and is anonymous. Throws invalidParameter, notFound (driver) or conflict.
+   */
+  create(request: VolumeCreateRequest): Volume {
+    const anonymous = !request.Name;
+    const name = request.Name || randomBytes(32).toString("hex");
+    return inContext("create", name, () => {
+      const driver = request.Driver || localDriver;
+      if (driver !== localDriver)
+        throw notFound(`error looking up volume plugin ${driver}: plugin "${driver}" not found`);
+      checkVolumeName(name);
+      const options = request.DriverOpts ?? {};
+      for (const option of Object.keys(options))
+        if (!["type", "device", "o", "size"].includes(option)) throw invalidParameter(`invalid option: "${option}"`);
+      const existing = this.#find(name);
+      if (existing !== undefined) return this.#reuse(existing, options);
+      if (Object.keys(options).length > 0) throw invalidParameter("options of the local driver are not supported yet");
+      mkdirSync(join(this.#root, name, dataDirectory), { recursive: true, mode: 0o755 });
+      const record: VolumeRecord = {
+        name,
+        driver,
+        labels: { ...request.Labels, ...(anonymous && { [anonymousLabel]: "" }) },
+        options: request.DriverOpts ?? null,
+        createdAt: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
+      };
+      this.#db.run("INSERT INTO volumes (name, record) VALUES (?, ?)", name, JSON.stringify(record));
+      this.#events.publish("volume", "create", name, { driver });
+      return this.#toApi(record);
+    });
+  }
+
+  #reuse(record: VolumeRecord, options: Record<string, string>): Volume {
+    const names = Object.keys(options);
+    const known = record.options ?? {};
+    if (
+      names.length > 0 &&
+      (names.length !== Object.keys(known).length || names.some((key) => known[key] !== options[key]))
+    )
+      throw conflict(`conflict: volume name must be unique, ${record.name} exists with other options`);
+    mkdirSync(this.pathOf(record.name), { recursive: true });
+    return this.#toApi(record);
+  }
+
+  /** Throws notFound. */
+  get(name: string): Volume {
+    const record = this.#find(name);
+    if (record === undefined) throw notFound(`get ${name}: no such volume`);
+    return this.#toApi(record);
+  }
+
+  /** Volumes that the filters (dangling, driver, label, name) let through. Throws invalidParameter for other filters. */
+  list(filters: VolumeFilters = {}): Volume[] {
+    checkFilters(filters, listFilters);
+    booleanFilter(filters, "dangling");
+    return this.#records()
+      .filter((record) => matchesFilters(record, filters, (name) => this.usedBy(name).length > 0))
+      .map((record) => this.#toApi(record));
+  }
+
+  /** Removes a volume. Throws notFound, unless `force`, and conflict where a container has it. */
+  async remove(name: string, force = false): Promise<void> {
+    if (this.#find(name) === undefined) {
+      if (force) return;
+      throw notFound(`get ${name}: no such volume`);
+    }
+    const users = this.usedBy(name);
+    if (users.length > 0) throw conflict(`remove ${name}: volume is in use - [${users.join(", ")}]`);
+    // First the row, so that nobody can take the volume any more; mend() finds the directory if we die before it is gone.
+    const directory = join(this.#root, name);
+    const doomed = join(this.#root, `${removedPrefix}${randomBytes(8).toString("hex")}`);
+    this.#db.run("DELETE FROM volumes WHERE name = ?", name);
+    if (existsSync(directory)) {
+      await rename(directory, doomed);
+      await rm(doomed, { recursive: true, force: true });
+    }
+    this.#events.publish("volume", "destroy", name, { driver: localDriver });
+  }
+
+  /**
+   * Removes the volumes no container has: the anonymous ones, or with filter all=true every one.
+   * Returns their names and the bytes that were freed.
+   */
+  async prune(filters: VolumeFilters = {}): Promise<{ VolumesDeleted: string[]; SpaceReclaimed: number }> {
+    checkFilters(filters, pruneFilters);
+    const all = booleanFilter(filters, "all") ?? false;
+    const report = { VolumesDeleted: [] as string[], SpaceReclaimed: 0 };
+    for (const { name, labels } of this.#records()) {
+      if (!all && !(anonymousLabel in labels)) continue;
+      if (!hasLabels(labels, filters.label ?? [])) continue;
+      if ((filters["label!"] ?? []).some((label) => hasLabels(labels, [label]))) continue;
+      if (this.usedBy(name).length > 0) continue;
+      const size = await sumFiles(this.pathOf(name));
+      try {
+        await this.remove(name);
+      } catch (thrown) {
+        // Somebody took it meanwhile: that is what prune leaves alone.
+        if (thrown instanceof BrigError && (thrown.kind === "conflict" || thrown.kind === "notFound")) continue;
+        throw new Error(`prune ${name}: ${messageOf(thrown)}`, { cause: thrown });
+      }
+      report.VolumesDeleted.push(name);
+      report.SpaceReclaimed += size;
+    }
+    this.#events.publish("volume", "prune", "", { reclaimed: String(report.SpaceReclaimed) });
+    return report;
+  }
+
+  /**
+   * Fills an empty volume with what the image has at `path` of the mounted root file system: content, owners, modes,
+   * times, xattrs. A volume that has content is left as it is. `path` is resolved inside `rootfs`.
+   */
+  async copyUp(name: string, rootfs: string, path: string): Promise<void> {
+    await copyUp(rootfs, path, this.pathOf(name));
+  }
+
+  #find(name: string): VolumeRecord | undefined {
+    const row = this.#db.get<{ record: string }>("SELECT record FROM volumes WHERE name = ?", name);
+    return row && (JSON.parse(row.record) as VolumeRecord);
+  }
+
+  #records(): VolumeRecord[] {
+    return this.#db
+      .all<{ record: string }>("SELECT record FROM volumes ORDER BY name")
+      .map(({ record }) => JSON.parse(record) as VolumeRecord);
+  }
+
+  #toApi({ name, driver, labels, options, createdAt }: VolumeRecord): Volume {
+    return {
+      CreatedAt: createdAt,
+      Driver: driver,
+      Labels: labels,
+      Mountpoint: join(this.#root, name, dataDirectory),
+      Name: name,
+      Options: options as Record<string, string>,
+      Scope: "local",
+    };
+  }
+}

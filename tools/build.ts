@@ -1,0 +1,19 @@
+/** Builds dist/brig: command line, daemon and workers in one executable. */
+import { $ } from "bun";
+import { version } from "../package.json";
+
+const commit = (await $`git rev-parse --short=7 HEAD`.nothrow().quiet().text()).trim() || "unknown";
+const result = await Bun.build({
+  entrypoints: ["src/main.ts", "src/storage/unpack.worker.ts"],
+  compile: { outfile: "dist/brig" },
+  minify: true,
+  bytecode: true,
+  format: "esm",
+  define: {
+    BRIG_VERSION: JSON.stringify(version),
+    BRIG_COMMIT: JSON.stringify(commit),
+    BRIG_BUILD_TIME: JSON.stringify(new Date().toISOString()),
+  },
+});
+for (const log of result.logs) console.error(log);
+if (!result.success) process.exit(1);
