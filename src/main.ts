@@ -12,5 +12,3 @@ if (calledAs === "brigd" || argv[0] === "daemon") {
 }
 
 export {};
-
-export {};

@@ -2,7 +2,6 @@
  * What older versions of the API have otherwise (Engine API, version history). The rooms know only the newest one:
  * requests of older clients are brought up to it, answers to them are brought down.
  */
-import { hostname } from "node:os";
 import { invalidParameter } from "../lib/errors.ts";
 import type {
   ContainerInspectResponse,
@@ -154,7 +153,6 @@ export function downgradeInfo(info: SystemInfo, minor: number): SystemInfo {
   if (minor < 42) Object.assign(old, { KernelMemory: false, ClusterStore: "", ClusterAdvertise: "" });
   if (minor < 25)
     old.SecurityOptions = (info.SecurityOptions ?? []).map((option) => option.replace(/^name=|,.*$/g, ""));
-  old.Name ??= hostname();
   return old;
 }
 

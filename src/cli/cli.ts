@@ -119,7 +119,7 @@ async function runCommand(
     if (error instanceof HelpRequested) return printHelp(commandHelp(program, path, command, helpColumns()));
     throw flagError(error, path, `${path} ${command.usage}`);
   }
-  for (const line of flags.warnings) print(2, `${line}\n`);
+  for (const line of flags.warnings) print(1, `${line}\n`);
   checkArgs(program, path, command, flags.args.length);
   return command.run(await Context.create(program, path, global), flags);
 }

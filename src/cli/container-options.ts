@@ -129,6 +129,7 @@ async function hostConfig(flags: ParsedFlags, surroundings: Surroundings, ports:
     DnsOptions: flags.list("dns-option"),
     DnsSearch: flags.values<string>("dns-search"),
     IpcMode: flags.string("ipc"),
+    Cgroup: "",
     OomScoreAdj: flags.int("oom-score-adj"),
     PidMode: flags.string("pid"),
     Privileged: flags.bool("privileged"),

@@ -20,12 +20,10 @@ export function checkPullPolicy(policy: string): void {
 
 /** Throws where a flag was given that only an engine on Windows knows. */
 export function checkWindowsFlags(flags: ParsedFlags): void {
-  for (const name of ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"]) {
-    if (!flags.has(name)) continue;
-    throw new Error(
-      `"--${name}" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux`,
-    );
-  }
+  const given = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"].filter((name) => flags.has(name));
+  if (given.length === 0) return;
+  const where = "is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux";
+  throw new Error(given.map((name) => `"--${name}" ${where}`).join("\n"));
 }
 
 /** Creates the container, pulling its image where that is missing, and returns its id. Warnings go to stderr. */
@@ -37,7 +35,6 @@ export async function createContainer(ctx: CliContext, flags: ParsedFlags, body:
       const { parseReference } = await import("../lib/reference.ts");
       if (!/^(sha256:)?[\da-f]{64}$/.test(image)) parseReference(image);
     }
-    warnOfRisks(ctx, body);
     const platform = flags.string("platform") === "" ? undefined : parsePlatform(flags.string("platform"));
     if (flags.string("pull") === "always") await pull(ctx, image, platform, flags.bool("quiet"));
     const created = await post(ctx, flags, body, platform);
@@ -89,16 +86,6 @@ async function pull(ctx: CliContext, image: string, platform: string | undefined
   const tag = reference.digest ?? reference.tag ?? "latest";
   const write = quiet ? () => undefined : (text: string) => ctx.err(text);
   await pullImage(ctx, reference, { tag, platform }, write, ctx.isTerminal("stderr"));
-}
-
-function warnOfRisks(ctx: CliContext, { HostConfig: host }: CreateBody): void {
-  const localDns = host.Dns?.find((address) => /^127\.|^::1$/.test(address));
-  if (localDns !== undefined) ctx.err(`WARNING: Localhost DNS setting (--dns=${localDns}) may fail in containers.\n`);
-  if (host.OomKillDisable && !host.Memory) {
-    ctx.err(
-      "WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.\n",
-    );
-  }
 }
 
 /** The file of `--cidfile`: made before the container is, so that two commands never share one. */

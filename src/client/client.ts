@@ -171,6 +171,10 @@ export class EngineClient {
   async hijack(path: string, options: RequestOptions = {}): Promise<HijackedStream> {
     const headers = { ...options.headers, Connection: "Upgrade", Upgrade: "tcp" };
     const { connection, head } = await this.#exchangeVersioned("POST", path, { ...options, headers });
+    if (head.status !== 101 && head.status !== 200) {
+      connection.close();
+      throw new Error(`unable to upgrade to tcp, received ${head.status}`);
+    }
     return {
       mediaType: head.headers.get("content-type") ?? "",
       read: () => connection.readRaw(),
@@ -303,6 +307,11 @@ export class EngineClient {
         `permission denied while trying to connect to the Docker daemon socket at ${this.host}: ` +
           `${this.#attempt(method, target)}: dial unix ${path}: connect: permission denied`,
       );
+    }
+    if (error.code === "ENOTFOUND") {
+      const { address } = this.#options.endpoint;
+      const hostname = "hostname" in address ? address.hostname : "";
+      return this.#lost(method, target, new Error(`dial tcp: lookup ${hostname}: no such host`));
     }
     return this.#lost(method, target, error);
   }

@@ -68,7 +68,8 @@ function pem(kind: "ca" | "cert" | "key", named: string, usual: string, needed: 
     return { [kind]: readFileSync(named || usual, "utf8") };
   } catch (error) {
     if (named === "" && !needed) return {};
-    throw new Error(`could not read ${kind === "ca" ? "CA certificate" : kind}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Error(code === "ENOENT" ? `open ${named || usual}: no such file or directory` : message);
   }
 }
 

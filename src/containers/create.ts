@@ -85,7 +85,7 @@ export async function createContainer(rooms: Rooms, request: CreateRequest): Pro
   } catch (error) {
     await rootfs.remove(id);
     for (const mount of mounts)
-      if (mount.Type === "volume" && isAnonymous(mount.Name)) rooms.volumes.remove(mount.Name!, true);
+      if (mount.Type === "volume" && isAnonymous(mount.Name)) await rooms.volumes.remove(mount.Name!, true);
     throw error;
   }
 }

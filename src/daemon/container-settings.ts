@@ -1,5 +1,6 @@
 /** What containers are to know of the daemon's configuration and of the host. */
 import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { CheckHost } from "../containers/check-request.ts";
 import type { ContainerSettings } from "../containers/rooms.ts";
 import { cgroupMode } from "../kernel/cgroups.ts";
@@ -36,14 +37,13 @@ export function containerSettings(config: DaemonConfig): ContainerSettings {
 }
 
 function checkHost(config: DaemonConfig): CheckHost {
-  const { capabilities, appArmor, cpuCount } = hostFacts();
+  const { capabilities, appArmor } = hostFacts();
   return {
     cgroupMode: cgroupMode(),
     cpus: online("/sys/devices/system/cpu/online"),
     memoryNodes: online("/sys/devices/system/node/online"),
-    cpuCount,
-    hasBlkioWeight:
-      existsSync("/sys/fs/cgroup/blkio/blkio.weight") || existsSync("/sys/fs/cgroup/blkio/blkio.bfq.weight"),
+    cpuCount: availableParallelism(),
+    hasBlkioWeight: cgroupMode() === "v2" || existsSync("/sys/fs/cgroup/blkio/blkio.weight"),
     capabilities,
     appArmor,
     get runtimes() {

@@ -143,7 +143,7 @@ export class Daemon {
       version,
     };
     const { hosts, group, tls } = this.#config;
-    this.#listening = await listen(new Api(rooms), hosts, { group, tls, log: this.#log });
+    this.#listening = await listen(new Api(rooms), hosts, { group, tls, runRoot: this.#config.execRoot, log: this.#log });
     this.#log.info("Daemon has completed initialization");
   }
 

@@ -10,9 +10,9 @@ export function programPath(name: string): string {
   return Bun.which(name, { PATH: `${process.env.PATH ?? ""}:${searchPath}` }) ?? `/usr/bin/${name}`;
 }
 
-/** An init for `--init`: tini, under the names distributions give it, or catatonit. */
+/** An init for `--init`, statically linked so that it runs in any image: tini, under the names distributions give it, or catatonit. */
 export function findInit(): string {
-  const names = ["docker-init", "tini-static", "tini", "catatonit"];
+  const names = ["docker-init", "tini-static", "catatonit"];
   const found = names.map((name) => Bun.which(name, { PATH: `${searchPath}:/usr/libexec/podman:/usr/lib/podman` }));
-  return found.find((path) => path !== null) ?? "/usr/bin/tini";
+  return found.find((path) => path !== null) ?? "/usr/bin/tini-static";
 }

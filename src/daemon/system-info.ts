@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, hostname, machine, release, totalmem } from "node:os";
 import { basename, join } from "node:path";
+import { newestVersion, oldestVersion } from "../api/versions.ts";
 import { cgroupControllers, cgroupMode, controllerDirectory } from "../kernel/cgroups.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
 import type { IndexInfo, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
@@ -49,8 +50,6 @@ export interface SystemParts {
   eventListeners: () => number;
 }
 
-const apiVersion = "1.56";
-const minApiVersion = "1.24";
 const architectures: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm", ia32: "386" };
 
 export class SystemFacts {
@@ -67,14 +66,14 @@ export class SystemFacts {
     const { version, gitCommit, buildTime, experimental } = settings;
     const bunVersion = `bun${Bun.version}`;
     const details = {
-      ApiVersion: apiVersion,
+      ApiVersion: newestVersion,
       Arch: architecture,
       BuildTime: buildTime,
       Experimental: String(experimental),
       GitCommit: gitCommit,
       GoVersion: bunVersion,
       KernelVersion: kernel,
-      MinAPIVersion: minApiVersion,
+      MinAPIVersion: oldestVersion,
       Os: "linux",
     };
     const helpers = await Promise.all([
@@ -89,8 +88,8 @@ export class SystemFacts {
       Platform: { Name: "Brig" },
       Components: components as unknown as SystemVersion["Components"],
       Version: version,
-      ApiVersion: apiVersion,
-      MinAPIVersion: minApiVersion,
+      ApiVersion: newestVersion,
+      MinAPIVersion: oldestVersion,
       GitCommit: gitCommit,
       GoVersion: bunVersion,
       Os: "linux",

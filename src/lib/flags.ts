@@ -22,7 +22,7 @@ export interface FlagSpec {
   /** What the flag does; may contain line breaks. */
   usage: string;
   hidden?: boolean;
-  /** What to use instead; the flag is hidden, still works, and a line on stderr says so. */
+  /** What to use instead; the flag is hidden, still works, and `warnings` says so. */
   deprecated?: string;
   /** Long name of the flag that this one is another spelling of. */
   sameAs?: string;
@@ -166,8 +166,8 @@ export function parseFlags(specs: FlagSpec[], argv: string[], options: { intersp
     const equals = text.indexOf("=");
     const name = equals < 0 ? text : text.slice(0, equals);
     const spec = byName.get(name);
+    if (name === "help") throw new HelpRequested();
     if (spec === undefined) {
-      if (name === "help") throw new HelpRequested();
       throw new FlagError(`unknown flag: --${name}`);
     }
     if (equals >= 0) {
@@ -256,7 +256,7 @@ export function parseInteger(
   bits: 8 | 16 | 32 | 64,
   base: 0 | 10 = 0,
 ): bigint {
-  const syntax = /^([+-]?)(?:0[xX](_?[\da-fA-F]+)+|0[bB](_?[01]+)+|0[oO]?(_?[0-7]+)+|\d+(_\d+)*)$/;
+  const syntax = /^([+-]?)(?:0[xX](_?[\da-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|0|[1-9](_?\d)*)$/;
   const match = base === 10 ? /^([+-]?)\d+$/.exec(text) : syntax.exec(text);
   const sign = match?.[1] ?? "";
   if (match === null || (func === "ParseUint" && sign !== "")) {

@@ -2,6 +2,9 @@
  * Floats as Go's `%e`, `%f` and `%g` print them. Docker's sizes and templates are printed with those verbs.
  */
 
+/** From here on the shortest form has an exponent. */
+const SHORTEST_EXPONENT = 6;
+
 /** `%.<digits>e`: at least two digits in the exponent. Without digits the shortest that reads back the same. */
 export function formatExponent(value: number, digits?: number): string {
   const special = formatSpecial(value);
@@ -33,7 +36,7 @@ export function formatFixed(value: number, digits?: number): string {
 
 /**
  * `%.<digits>g`: significant digits, trailing zeros dropped, an exponent when it is below -4 or not below `digits`.
- * Without digits: the shortest form, with an exponent from 1e21 on (what `%v` prints).
+ * Without digits: the shortest form that reads back the same, as `%v` prints it: 100000 but 1e+06.
  */
 export function formatGeneral(value: number, digits?: number): string {
   const special = formatSpecial(value);
@@ -41,7 +44,7 @@ export function formatGeneral(value: number, digits?: number): string {
   if (value === 0) return Object.is(value, -0) ? "-0" : "0";
   if (digits === undefined) {
     const exponent = Number(value.toExponential().split("e")[1]);
-    return exponent < -4 || exponent >= 21 ? formatExponent(value) : formatFixed(value);
+    return exponent < -4 || exponent >= SHORTEST_EXPONENT ? formatExponent(value) : formatFixed(value);
   }
   const precision = Math.max(1, Math.min(digits, 100));
   const [mantissa = "", exponentText = "+0"] = value.toExponential(precision - 1).split("e");

@@ -67,7 +67,9 @@ export class Console {
   #stdinClosed = false;
   #stalledTimer: Timer | undefined;
   #drained: (() => void) | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  /** Settled once there is somebody to write to, or never will be: what a client sends before its start waits for it. */
+  readonly #ready = Promise.withResolvers<void>();
+  #writing: Promise<void> = this.#ready.promise;
 
   constructor(options: ConsoleOptions) {
     this.#options = options;
@@ -142,6 +144,7 @@ export class Console {
       close: over,
       error: over,
     });
+    this.#ready.resolve();
     if (this.#clients.size === 0) this.#disconnectIfIdle();
   }
 
@@ -188,7 +191,6 @@ export class Console {
   }
 
   async #send(data: Uint8Array): Promise<void> {
-    if (this.#connecting !== undefined) await this.#connecting;
     for (let offset = 0; offset < data.length; ) {
       if (this.#ended || this.#stdinClosed || this.#socket === undefined) return;
       const packet = data.subarray(offset, offset + stdinPacketBytes);
@@ -206,7 +208,6 @@ export class Console {
   #closeStdin(): void {
     if (!this.#options.closesStdin) return;
     this.#writing = this.#writing.then(async () => {
-      if (this.#connecting !== undefined) await this.#connecting;
       if (this.#stdinClosed || this.#ended || this.#socket === undefined) return;
       this.#stdinClosed = true;
       shutdownWrite(this.#fd);
@@ -231,6 +232,7 @@ export class Console {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#ready.resolve();
     this.#forget();
     for (const client of this.#clients) client.end();
     this.#clients.clear();

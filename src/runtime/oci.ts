@@ -42,10 +42,15 @@ export interface OciCapabilities {
   ambient: string[];
 }
 
+/** What JSON.rawJSON makes: text that JSON.stringify writes as it is, for a number too large to be exact. */
+export interface RawJson {
+  readonly rawJSON: string;
+}
+
 export interface OciRlimit {
   type: string;
-  hard: number;
-  soft: number;
+  hard: number | RawJson;
+  soft: number | RawJson;
 }
 
 export interface OciMount {

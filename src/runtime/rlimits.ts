@@ -1,7 +1,7 @@
 /** Resource limits of a process: the API's ulimits, the daemon's own limits, and what the runtime is told. */
 import { invalidParameter } from "../lib/errors.ts";
 import type { Resources } from "../wire/engine-api.ts";
-import type { OciRlimit } from "./oci.ts";
+import type { OciRlimit, RawJson } from "./oci.ts";
 
 /** -1 is no limit. */
 export interface Rlimit {
@@ -12,6 +12,10 @@ export interface Rlimit {
 export type Ulimit = NonNullable<Resources["Ulimits"]>[number];
 
 const unlimited = -1;
+/** RLIM_INFINITY, which no number holds exactly and runc takes no other way. */
+const infinity = (JSON as unknown as { rawJSON(text: string): RawJson }).rawJSON("18446744073709551615");
+
+const toOci = (limit: number) => (limit === unlimited ? infinity : limit);
 
 /** The names of ulimits, and the line of /proc/<pid>/limits each is on. */
 const lineOf: Record<string, string> = {
@@ -81,5 +85,9 @@ export function containerRlimits(
       );
     byName.set(Name, { soft: Soft, hard: Hard });
   }
-  return [...byName].map(([name, { soft, hard }]) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard }));
+  return [...byName].map(([name, { soft, hard }]) => ({
+    type: `RLIMIT_${name.toUpperCase()}`,
+    soft: toOci(soft),
+    hard: toOci(hard),
+  }));
 }

@@ -3,20 +3,22 @@ import type { CliContext } from "../command.ts";
 
 /**
  * Does `work` to each of the containers, some at a time, and prints the name of each that went well, in the order
- * given; what went wrong is told at the end. Resolves to the exit code: 1 where anything went wrong.
+ * given; what went wrong is told at the end. Resolves to the exit code: 1 where anything went wrong that is not
+ * forgiven.
  */
 export async function forEachContainer(
   ctx: CliContext,
   names: string[],
   work: (name: string) => Promise<void>,
+  forgiven: (error: Error) => boolean = () => false,
 ): Promise<number> {
-  const failures: string[] = [];
+  const failures: Error[] = [];
   await inOrder(names, work, (name, error) => {
     if (error === undefined) ctx.out(`${name}\n`);
-    else failures.push(error.message);
+    else failures.push(error);
   });
-  if (failures.length > 0) ctx.err(`${failures.join("\n")}\n`);
-  return failures.length > 0 ? 1 : 0;
+  ctx.err(failures.map((error) => `${error.message}\n`).join(""));
+  return failures.every(forgiven) ? 0 : 1;
 }
 
 const concurrency = 50;

@@ -1,3 +1,4 @@
+import { containerPath } from "../../client/paths.ts";
 import type { Command } from "../command.ts";
 import { forEachContainer } from "./each-container.ts";
 
@@ -10,7 +11,7 @@ export const command: Command = {
   run(ctx, flags) {
     return forEachContainer(ctx, flags.args, async (name) => {
       const query = { signal: flags.string("signal") };
-      await ctx.engine.call("POST", `/containers/${encodeURIComponent(name)}/kill`, { query });
+      await ctx.engine.call("POST", containerPath(name, "/kill"), { query });
     });
   },
 };

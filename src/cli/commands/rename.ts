@@ -1,3 +1,4 @@
+import { containerPath } from "../../client/paths.ts";
 import type { Command } from "../command.ts";
 
 export const command: Command = {
@@ -11,7 +12,7 @@ export const command: Command = {
     if (oldName === "" || newName === "") throw new Error("Error: Neither old nor new names may be empty");
     try {
       const query = { name: newName };
-      await ctx.engine.call("POST", `/containers/${encodeURIComponent(oldName)}/rename`, { query });
+      await ctx.engine.call("POST", containerPath(oldName, "/rename"), { query });
     } catch (error) {
       ctx.err(`${(error as Error).message}\n`);
       throw new Error(`Error: failed to rename container named ${oldName}`);

@@ -1,3 +1,4 @@
+import { containerPath } from "../../client/paths.ts";
 import type { Command } from "../command.ts";
 import { forEachContainer } from "./each-container.ts";
 import { stopFlags, stopQuery } from "./stop.ts";
@@ -10,7 +11,7 @@ export const command: Command = {
   flags: stopFlags,
   run(ctx, flags) {
     return forEachContainer(ctx, flags.args, async (name) => {
-      await ctx.engine.call("POST", `/containers/${encodeURIComponent(name)}/restart`, { query: stopQuery(flags) });
+      await ctx.engine.call("POST", containerPath(name, "/restart"), { query: stopQuery(flags) });
     });
   },
 };

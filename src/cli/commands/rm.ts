@@ -1,4 +1,5 @@
 import { EngineError } from "../../client/client.ts";
+import { containerPath } from "../../client/paths.ts";
 import type { Command } from "../command.ts";
 import { forEachContainer } from "./each-container.ts";
 
@@ -29,16 +30,16 @@ export const command: Command = {
       link: flags.bool("link") || undefined,
       force: force || undefined,
     };
-    let missing = false;
-    return forEachContainer(ctx, flags.args, async (given) => {
+    const remove = async (given: string) => {
       const name = given.replace(/^\/+|\/+$/g, "");
-      if (name === "") throw new Error("Container name cannot be empty");
-      try {
-        await ctx.engine.call("DELETE", `/containers/${encodeURIComponent(name)}`, { query });
-      } catch (error) {
-        if (force && error instanceof EngineError && error.status === 404) missing = true;
-        throw error;
-      }
-    }).then((code) => (missing && code === 1 ? code : code));
+      if (name === "") throw new Error("container name cannot be empty");
+      await ctx.engine.call("DELETE", containerPath(name), { query });
+    };
+    // Who forces wants it gone; that it was not there is worth a line, not a failure.
+    return forEachContainer(ctx, flags.args, remove, (error) => force && isNotFound(error));
   },
 };
+
+function isNotFound(error: Error): boolean {
+  return error instanceof EngineError && error.status === 404;
+}

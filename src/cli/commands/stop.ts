@@ -1,5 +1,6 @@
-import type { FlagSpec, ParsedFlags } from "../../lib/flags.ts";
 import type { Query } from "../../client/client.ts";
+import { containerPath } from "../../client/paths.ts";
+import type { FlagSpec, ParsedFlags } from "../../lib/flags.ts";
 import type { Command } from "../command.ts";
 import { forEachContainer } from "./each-container.ts";
 
@@ -23,7 +24,7 @@ export const command: Command = {
   flags: stopFlags,
   run(ctx, flags) {
     return forEachContainer(ctx, flags.args, async (name) => {
-      await ctx.engine.call("POST", `/containers/${encodeURIComponent(name)}/stop`, { query: stopQuery(flags) });
+      await ctx.engine.call("POST", containerPath(name, "/stop"), { query: stopQuery(flags) });
     });
   },
 };

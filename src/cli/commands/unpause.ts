@@ -1,3 +1,4 @@
+import { containerPath } from "../../client/paths.ts";
 import type { Command } from "../command.ts";
 import { forEachContainer } from "./each-container.ts";
 
@@ -9,7 +10,7 @@ export const command: Command = {
   flags: [],
   run(ctx, flags) {
     return forEachContainer(ctx, flags.args, async (name) => {
-      await ctx.engine.call("POST", `/containers/${encodeURIComponent(name)}/unpause`);
+      await ctx.engine.call("POST", containerPath(name, "/unpause"));
     });
   },
 };

@@ -1,3 +1,4 @@
+import { containerPath } from "../../client/paths.ts";
 import type { ContainerWaitResponse } from "../../wire/engine-api.ts";
 import type { Command } from "../command.ts";
 
@@ -11,8 +12,7 @@ export const command: Command = {
     const failures: string[] = [];
     for (const name of flags.args) {
       try {
-        const path = `/containers/${encodeURIComponent(name)}/wait`;
-        const answer = await ctx.engine.json<ContainerWaitResponse>("POST", path);
+        const answer = await ctx.engine.json<ContainerWaitResponse>("POST", containerPath(name, "/wait"));
         if (answer.Error?.Message) failures.push(answer.Error.Message);
         else ctx.out(`${answer.StatusCode}\n`);
       } catch (error) {

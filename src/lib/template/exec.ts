@@ -9,6 +9,7 @@ import {
   indirect,
   isInteger,
   isNil,
+  isPlainObject,
   isTrue,
   itemsOf,
   MISSING,
@@ -57,6 +58,8 @@ class Execution {
   #variables: Variable[] = [];
   #node: Located | undefined;
   #depth = 0;
+  /** What the value whose member is being read was itself read from. */
+  #holder: unknown;
 
   constructor(program: Program) {
     this.#program = program;
@@ -225,6 +228,7 @@ class Execution {
       case "nil":
         this.#fail("nil is not a command");
     }
+    if (first.kind === "number") this.#checkSize(first);
     return first.value;
   }
 
@@ -260,9 +264,12 @@ class Execution {
     final: unknown,
   ): unknown {
     let value = start;
+    this.#holder = undefined;
     for (let index = 0; index < names.length; index++) {
       const last = index === names.length - 1;
+      const holder = value;
       value = this.#member(dot, value, names[index]!, node, last ? args : [], last ? final : NOTHING);
+      this.#holder = holder;
     }
     return value;
   }
@@ -313,7 +320,9 @@ class Execution {
   }
 
   #cannotEvaluate(name: string, value: unknown): never {
-    this.#fail(`can't evaluate field ${name} in type ${typeName(value)}`);
+    // What a map of interfaces holds is of no type but that, as far as its fields go.
+    const type = isPlainObject(this.#holder) ? "interface {}" : typeName(value);
+    this.#fail(`can't evaluate field ${name} in type ${type}`);
   }
 
   // biome-ignore lint/complexity/noBannedTypes: a row's method takes what its template gives it
@@ -397,8 +406,14 @@ class Execution {
     if (type === "int" && !(node.kind === "number" && node.isInt)) {
       this.#fail(`expected integer; found ${nodeText(node)}`);
     }
+    if (node.kind === "number") this.#checkSize(node);
     if (type === "[]string") this.#fail(`can't handle ${nodeText(node)} for arg of type []string`);
     return node.value;
+  }
+
+  /** A constant between int64 and uint64 is parsed, but nothing can take it. */
+  #checkSize(node: Operand & { kind: "number" }): void {
+    if (!node.isInt && typeof node.value === "bigint") this.#fail(`${node.text} overflows int`);
   }
 
   #checked(value: unknown, type: Parameter): unknown {

@@ -198,9 +198,11 @@ function formatVerb(verb: string, value: unknown, flags: Flags, depth: number): 
   if (typeof value === "boolean") {
     return verb === "t" || verb === "v" ? pad(String(value), { ...flags, zero: false }) : bad(verb, value);
   }
-  if (isInteger(value)) return formatInteger(verb, value, flags);
+  // Inside a struct the plus of %+v asks for names, not for signs.
+  const scalarFlags = depth > 0 && verb === "v" ? { ...flags, plus: false } : flags;
+  if (isInteger(value)) return formatInteger(verb, value, scalarFlags);
   const float = floatOf(value);
-  if (float !== undefined) return formatFloat(verb, float, value, flags);
+  if (float !== undefined) return formatFloat(verb, float, value, scalarFlags);
   return formatComposite(verb, value, flags, depth);
 }
 

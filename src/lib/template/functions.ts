@@ -103,7 +103,8 @@ function equal(first: unknown, others: unknown[]): boolean {
 function length(value: unknown): number {
   if (value === MISSING || isNil(value)) {
     if (value instanceof Typed && value.type.kind !== "pointer") return 0;
-    throw new Error("len of nil pointer");
+    if (value instanceof Typed) throw new Error("len of nil pointer");
+    throw new Error("reflect: call of reflect.Value.Type on zero Value");
   }
   const target = indirect(value);
   if (typeof target === "string") return Buffer.byteLength(target);

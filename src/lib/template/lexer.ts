@@ -140,13 +140,14 @@ class Lexer {
     this.#at = end + 2;
     const delim = this.#rightDelim();
     if (delim === undefined) return this.#fail("comment ends before closing delimiter");
-    this.#closeDelim(delim.trims);
+    this.#at += RIGHT.length + (delim.trims ? 2 : 0);
+    if (delim.trims) this.#passSpaces();
     this.#skip();
     return true;
   }
 
-  #closeDelim(trims: boolean): void {
-    this.#at += RIGHT.length + (trims ? 2 : 0);
+  #passSpaces(): void {
+    while (this.#at < this.#text.length && SPACES.includes(this.#text[this.#at]!)) this.#at++;
   }
 
   #lexRightDelim(trims: boolean): void {
@@ -157,7 +158,7 @@ class Lexer {
     this.#at += RIGHT.length;
     this.#emit("rightDelim");
     if (trims) {
-      while (this.#at < this.#text.length && SPACES.includes(this.#text[this.#at]!)) this.#at++;
+      this.#passSpaces();
       this.#skip();
     }
   }

@@ -104,7 +104,7 @@ class Parser {
     if (known === undefined || isEmpty(known)) this.#templates.set(name, body);
     else if (!isEmpty(body)) {
       if (name === this.#name) this.#templates.set(name, body);
-      else throw new TemplateError(`template: multiple definition of template ${goQuote(name)}`);
+      else this.#fail(`template: multiple definition of template ${goQuote(name)}`);
     }
   }
 
@@ -367,7 +367,8 @@ class Parser {
     const { at, value: text } = token;
     if (token.kind === "charConstant") {
       const char = goUnquote(text);
-      if (char === undefined || [...char].length !== 1) this.#fail(`malformed character constant: ${text}`);
+      if (char === undefined || char === "") this.#fail("invalid syntax");
+      if ([...char].length !== 1) this.#fail(`malformed character constant: ${text}`);
       return { kind: "number", at, text, value: char.codePointAt(0)!, isInt: true };
     }
     const parsed = parseNumber(text);
