@@ -160,7 +160,7 @@ describe("exec", () => {
   test("a command that is not there", async () => {
     const { code, stderr, stdout } = await docker("exec", "box", "nosuch");
     expect(code).toBe(127);
-    expect(stderr + stdout).toContain("executable file `nosuch` not found");
+    expect(stderr + stdout).toContain('exec: "nosuch": executable file not found in $PATH');
   });
   test("detached", async () => {
     await docker("exec", "-d", "box", "sh", "-c", "echo done >/tmp/detached");

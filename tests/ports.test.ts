@@ -6,6 +6,12 @@ const daemon = new TestDaemon();
 const docker = (...args: string[]) => daemon.docker(...args);
 const server = ["alpine", "sh", "-c", "mkdir /w; echo page >/w/index.html; exec httpd -f -p 80 -h /w"];
 
+/** Debian's busybox has no UDP server, so the host's Python is mounted into the container. */
+const udpEcho = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9))
+while True: d, a = s.recvfrom(2048); s.sendto(d, a)`;
+
 beforeAll(async () => {
   await (await daemon.start()).withImage();
 });
@@ -48,10 +54,10 @@ describe("published ports", () => {
   });
 
   test("udp", async () => {
-    await docker("run", "-d", "--name", "udp", "-p", "127.0.0.1::9/udp", "alpine", "sh", "-c", "nc -u -l -p 9 -e cat");
+    await docker("run", "-d", "--name", "udp", "-p", "127.0.0.1::9/udp", "-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro", "alpine", "/usr/bin/python3", "-c", udpEcho);
     const { stdout } = await docker("port", "udp", "9/udp");
     const port = Number(stdout.trim().split(":").at(-1));
-    await Bun.sleep(200);
+    await Bun.sleep(500);
     const answer = Promise.withResolvers<string>();
     const socket = await Bun.udpSocket({ socket: { data: (_socket, data) => answer.resolve(data.toString()) } });
     socket.send("ahoy", port, "127.0.0.1");

@@ -40,7 +40,9 @@ describe("exit codes", () => {
     expect(stderr).toContain("No such image: no/such:image");
   });
   test("128+n for a signal", async () => {
-    expect((await inContainer("alpine", "sh", "-c", "kill -9 $$")).code).toBe(137);
+    const running = inContainer("--name", "killed", "alpine", "sleep", "100");
+    while ((await daemon.docker("kill", "killed")).code !== 0) await Bun.sleep(20);
+    expect((await running).code).toBe(137);
   });
 });
 
@@ -117,21 +119,21 @@ describe("safety", () => {
     expect(await output("alpine", "grep", "^Seccomp:", "/proc/self/status")).toContain("2");
     expect(await output("--security-opt", "seccomp=unconfined", "alpine", "grep", "^Seccomp:", "/proc/self/status")).toContain("0");
     expect((await inContainer("alpine", "unshare", "-r", "true")).code).not.toBe(0);
-    expect((await inContainer("alpine", "mount", "-t", "tmpfs", "none", "/mnt")).code).not.toBe(0);
+    expect((await inContainer("alpine", "mount", "-t", "tmpfs", "none", "/tmp")).code).not.toBe(0);
   });
   test("no-new-privileges", async () => {
     expect(await output("--security-opt", "no-new-privileges", "alpine", "grep", "NoNewPrivs", "/proc/self/status")).toContain("1");
   });
   test("masked and read-only paths", async () => {
-    expect(await output("alpine", "sh", "-c", "wc -c </proc/kcore; ls /proc/acpi | wc -l")).toBe("0\n0\n");
+    expect(await output("alpine", "sh", "-c", "wc -c </proc/timer_list; ls /sys/firmware | wc -l")).toBe("0\n0\n");
     expect((await inContainer("alpine", "sh", "-c", "echo 1 >/proc/sys/kernel/panic")).code).not.toBe(0);
   });
   test("devices", async () => {
-    expect((await inContainer("alpine", "sh", "-c", "mknod /tmp/vda b 254 0 && cat /tmp/vda | head -c1")).code).not.toBe(0);
+    expect((await inContainer("alpine", "sh", "-c", "mknod /tmp/vda b 254 0 && head -c1 /tmp/vda")).code).not.toBe(0);
     expect(await output("--device", "/dev/null:/dev/mynull", "alpine", "sh", "-c", "echo x >/dev/mynull; ls /dev/mynull")).toBe("/dev/mynull\n");
   });
   test("privileged", async () => {
-    expect(await output("--privileged", "alpine", "sh", "-c", "mount -t tmpfs none /mnt && echo ok")).toBe("ok\n");
+    expect(await output("--privileged", "alpine", "sh", "-c", "mount -t tmpfs none /tmp && echo ok")).toBe("ok\n");
   });
 });
 

@@ -1,5 +1,5 @@
 /** What the API has and Brig has not: routes that say so, each with the status its clients expect. */
-import { notImplemented, unavailable } from "../lib/errors.ts";
+import { notFound, notImplemented, unavailable } from "../lib/errors.ts";
 import type { Route } from "./router.ts";
 
 function notYet(method: Route["method"], path: string): Route {
@@ -51,7 +51,13 @@ export const unservedRoutes: Route[] = [
   notYet("GET", "/plugins/privileges"),
   notYet("POST", "/plugins/pull"),
   notYet("POST", "/plugins/create"),
-  notYet("GET", "/plugins/{name}/json"),
+  {
+    method: "GET",
+    path: "/plugins/{name}/json",
+    handle: ({ name }) => {
+      throw notFound(`plugin ${JSON.stringify(name)} not found`);
+    },
+  },
   notYet("DELETE", "/plugins/{name}"),
   ...["enable", "disable", "upgrade", "push", "set"].map((verb) => notYet("POST", `/plugins/{name}/${verb}`)),
   notYet("POST", "/swarm/init"),

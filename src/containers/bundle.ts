@@ -26,10 +26,10 @@ export async function buildBundle(
   const { config, hostConfig } = record;
   const { settings } = rooms;
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
-  const hostname = config.Hostname ?? "";
+  const partner = networkPartner(rooms, record);
+  const hostname = (partner?.record ?? record).config.Hostname ?? "";
   const tty = config.Tty ?? false;
   const useInit = hostConfig.Init ?? settings.init;
-  const partner = networkPartner(rooms, record);
   if (partner === undefined) writeEtcFiles(rooms, record, sandbox);
   return buildSpec({
     id,

@@ -45,9 +45,13 @@ export async function createContainer(rooms: Rooms, request: CreateRequest): Pro
   const networkMode = hostConfig.NetworkMode ?? "bridge";
   for (const mode of [networkMode, hostConfig.PidMode, hostConfig.IpcMode])
     if (mode?.startsWith("container:")) store.find(mode.slice("container:".length));
-  config.Hostname ||= networkMode === "host" || hostConfig.UTSMode === "host" ? hostHostname() : id.slice(0, 12);
-  const endpoints = request.networkingConfig?.EndpointsConfig ?? {};
+  // Clients call the default network by a name of their own.
+  const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
+  const endpoints = onDefault === undefined ? named : { bridge: onDefault, ...named };
   networks.check(hostConfig, request.networkingConfig ?? {}, config);
+  // A container on another's network has the other's host name: bundle.ts.
+  if (!networkMode.startsWith("container:"))
+    config.Hostname ||= networkMode === "host" || hostConfig.UTSMode === "host" ? hostHostname() : id.slice(0, 12);
 
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const mounts = await resolveMounts(id, config, hostConfig, {

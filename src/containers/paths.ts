@@ -1,5 +1,6 @@
 /** Where a container's files are. */
 import { join } from "node:path";
+import { cgroupsPathOf } from "../runtime/resources.ts";
 import type { ContainerSettings } from "./rooms.ts";
 
 /** Bundle directory: config.json, the mounted root, conmon's files. Gone after a reboot. */
@@ -18,7 +19,5 @@ export const etcFile = (settings: ContainerSettings, id: string, name: "hosts" |
 export const shmDir = (settings: ContainerSettings, id: string) => join(bundleDir(settings, id), "shm");
 
 /** The container's cgroup, as the OCI spec's cgroupsPath wants it. */
-export function cgroupsPath(settings: ContainerSettings, id: string, parent: string | undefined): string {
-  const under = parent === undefined || parent === "" ? settings.cgroupParent : parent;
-  return settings.systemdCgroup ? `${under}:brig:${id}` : join("/", under, id);
-}
+export const cgroupsPath = (settings: ContainerSettings, id: string, parent: string | undefined) =>
+  cgroupsPathOf(id, parent || settings.cgroupParent, settings.systemdCgroup);

@@ -15,7 +15,7 @@ import type { ContainerStore } from "./store.ts";
 export interface ContainerSettings {
   dataRoot: string;
   runRoot: string;
-  /** Cgroup under which containers' own are made: `/brig`, or a slice with systemd. */
+  /** Cgroup under which containers' own are made; empty for the default. */
   cgroupParent: string;
   systemdCgroup: boolean;
   /** Path of the init program for `--init`. */

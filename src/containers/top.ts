@@ -1,8 +1,6 @@
 /** top: the container's processes, as the host's ps shows them. */
 import { conflict, invalidParameter, systemError } from "../lib/errors.ts";
-import { cgroupPids } from "../kernel/cgroups.ts";
 import type { ContainerTopResponse } from "../wire/engine-api.ts";
-import { cgroupsPath } from "./paths.ts";
 import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -16,7 +14,7 @@ export async function topOfContainer(rooms: Rooms, container: Container, psArgs:
   // ps reports on everything it is told of: a pid list of the caller's would override ours.
   for (const arg of args)
     if (/\bpid=\S/.test(arg)) throw invalidParameter(`specifying "${arg}" is not allowed`);
-  const pids = new Set(cgroupPids(cgroupsPath(rooms.settings, container.id, hostConfig.CgroupParent)));
+  const pids = new Set(rooms.runtimeFor(hostConfig.Runtime ?? "").pids(container.id));
   const ps = Bun.spawn(["ps", ...args], { stdout: "pipe", stderr: "pipe" });
   const [output, errors, code] = await Promise.all([ps.stdout.text(), ps.stderr.text(), ps.exited]);
   if (code !== 0) throw systemError(`ps: ${errors.trim()}`);

@@ -122,7 +122,7 @@ export class TestDaemon {
     const sh = (script: string) => Bun.spawnSync(["sh", "-c", script]).stdout.toString().trim().split("\n").filter(Boolean);
     return [
       ...sh(`grep -o '${this.root}/run/[^ ]*' /proc/self/mountinfo`),
-      ...sh(`pgrep -af 'conmon.*${this.root}'`),
+      ...sh(`pgrep -af 'conmo[n].*${this.root}'`),
       ...sh(`ls /sys/class/net/${this.bridge}/brif`),
       ...sh(`ls ${this.root}/run/containers ${this.root}/data/containers | grep -v :`),
       ...sh(`ls ${this.root}/run/crun`),
