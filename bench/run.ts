@@ -24,8 +24,14 @@ const cleanups: (() => void)[] = [() => rmSync(scratch, { recursive: true, force
 async function startBrig(): Promise<Engine> {
   const host = `unix://${scratch}/brig.sock`;
   const daemon = Bun.spawn(
-    [brigBinary, "daemon", "-H", host, "--data-root", `${scratch}/brig`, "--exec-root", `${scratch}/brig-run`]
-      .concat(["--pidfile", `${scratch}/brig.pid`, "--bridge", "brig-bench", "--config-file", `/dev/null`]),
+    [brigBinary, "daemon", "-H", host, "--data-root", `${scratch}/brig`, "--exec-root", `${scratch}/brig-run`].concat([
+      "--pidfile",
+      `${scratch}/brig.pid`,
+      "--bridge",
+      "brig-bench",
+      "--config-file",
+      `/dev/null`,
+    ]),
     { stdio: ["ignore", Bun.file(`${scratch}/brig.log`), Bun.file(`${scratch}/brig.log2`)] },
   );
   cleanups.unshift(() => {
@@ -42,7 +48,9 @@ async function startDocker(): Promise<Engine> {
   const host = running ?? `unix://${scratch}/docker.sock`;
   if (running === undefined) {
     const args = ["-H", host, "--data-root", `${scratch}/docker`, "--exec-root", `${scratch}/docker-run`];
-    const daemon = Bun.spawn(["dockerd", ...args, "-p", `${scratch}/docker.pid`], { stdio: ["ignore", "ignore", "ignore"] });
+    const daemon = Bun.spawn(["dockerd", ...args, "-p", `${scratch}/docker.pid`], {
+      stdio: ["ignore", "ignore", "ignore"],
+    });
     cleanups.unshift(() => {
       daemon.kill();
       Bun.sleepSync(2000);
@@ -66,7 +74,9 @@ async function answers(host: string): Promise<void> {
 
 function daemonPid(host: string): number {
   const socket = host.slice("unix://".length);
-  const found = Bun.spawnSync(["sh", "-c", `pgrep -f -- "dockerd.*${socket}" | head -n 1`]).stdout.toString().trim();
+  const found = Bun.spawnSync(["sh", "-c", `pgrep -f -- "dockerd.*${socket}" | head -n 1`])
+    .stdout.toString()
+    .trim();
   return Number(found);
 }
 
@@ -83,7 +93,11 @@ async function time(command: string[]): Promise<number> {
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 /** Medians of `runs` runs of each engine's measure, one engine after the other in each run. */
-async function inTurn(engines: Engine[], runs: number, measure: (engine: Engine) => Promise<number>): Promise<number[]> {
+async function inTurn(
+  engines: Engine[],
+  runs: number,
+  measure: (engine: Engine) => Promise<number>,
+): Promise<number[]> {
   const values = engines.map(() => [] as number[]);
   for (let run = -1; run < runs; run++)
     for (const [index, engine] of engines.entries()) {
@@ -179,7 +193,9 @@ async function main(): Promise<void> {
       const pattern = engine.name === "brig" ? `conmon.*${scratch}` : "containerd-shim";
       const before = supervisorsMb(pattern);
       started.push(
-        await concurrently(50, 8, (index) => quiet(engine, "run", "-d", "--name", `bench-${index}`, ...sh("sleep 1000"))),
+        await concurrently(50, 8, (index) =>
+          quiet(engine, "run", "-d", "--name", `bench-${index}`, ...sh("sleep 1000")),
+        ),
       );
       await Bun.sleep(2000);
       memory.push(residentMb(engine.pid));
@@ -197,18 +213,24 @@ async function main(): Promise<void> {
   if (only === undefined || only.includes("ps"))
     for (const engine of engines)
       await concurrently(500, 8, (index) => quiet(engine, "create", "--name", `many-${index}`, image, "/bin/true"));
-  await row("ps -a with 500 containers", "ms", "≤ 40", () => inTurn(engines, 10, (engine) => quiet(engine, "ps", "-a")));
+  await row("ps -a with 500 containers", "ms", "≤ 40", () =>
+    inTurn(engines, 10, (engine) => quiet(engine, "ps", "-a")),
+  );
   if (only === undefined || only.includes("ps"))
     for (const engine of engines)
       for (let first = 0; first < 500; first += 100)
         await quiet(engine, "rm", ...Array.from({ length: 100 }, (_, index) => `many-${first + index}`));
 
   // 1,048,576 lines of 100 bytes, written by busybox's own loop-free tools.
-  const writeLog = sh("yes 012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678 | head -c 104857600");
+  const writeLog = sh(
+    "yes 012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678 | head -c 104857600",
+  );
   await row("100 MB of log lines: written", "ms", "≥ 3×", async () => {
     const times: number[] = [];
     for (const engine of engines)
-      times.push(await quiet(engine, "run", "--name", "bench-log", "--log-opt", "max-size=1g", "-a", "stderr", ...writeLog));
+      times.push(
+        await quiet(engine, "run", "--name", "bench-log", "--log-opt", "max-size=1g", "-a", "stderr", ...writeLog),
+      );
     return times;
   });
   await row("100 MB of log lines: read by logs", "ms", "≥ 3×", () =>
@@ -227,7 +249,9 @@ async function main(): Promise<void> {
 }
 
 function version(engine: Engine): string {
-  return Bun.spawnSync([...engine.client, "version", "-f", "{{.Server.Version}}"]).stdout.toString().trim();
+  return Bun.spawnSync([...engine.client, "version", "-f", "{{.Server.Version}}"])
+    .stdout.toString()
+    .trim();
 }
 
 try {

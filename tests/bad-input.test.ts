@@ -22,8 +22,16 @@ describe("requests", () => {
     await refused(daemon.request("POST", "/containers/create", "{"), 400, /invalid JSON|unexpected EOF/);
     await refused(daemon.request("POST", "/containers/create", '{"Image": 3}'), 400, /cannot unmarshal number/);
     await refused(daemon.request("POST", "/containers/create", "[]"), 400, /cannot unmarshal array/);
-    await refused(daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { Memory: "lots" } }), 400, /cannot unmarshal string/);
-    await refused(daemon.request("POST", "/containers/create", "x", { "Content-Type": "text/plain" }), 400, /Content-Type/);
+    await refused(
+      daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { Memory: "lots" } }),
+      400,
+      /cannot unmarshal string/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create", "x", { "Content-Type": "text/plain" }),
+      400,
+      /Content-Type/,
+    );
   });
   test("paths, versions, filters that are not", async () => {
     await refused(daemon.request("GET", "/nowhere"), 404, /page not found/);
@@ -33,18 +41,51 @@ describe("requests", () => {
     await refused(daemon.request("GET", "/containers/..%2f..%2fetc/json"), 404, /No such container/);
   });
   test("images and names that are not there, or out of rule", async () => {
-    await refused(daemon.request("POST", "/containers/create", { Image: "nothing/here" }), 404, /No such image: nothing\/here/);
-    await refused(daemon.request("POST", "/containers/create?name=a/b", { Image: "alpine", Cmd: ["true"] }), 400, /Invalid container name/);
-    await refused(daemon.request("POST", "/containers/create", { Image: "ALPINE" }), 400, /must be lowercase|invalid reference/);
-    await refused(daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { Binds: ["/x:relative"] } }), 400, /invalid/);
-    await refused(daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { PortBindings: { "99999/tcp": [] } } }), 400, /port/);
-    await refused(daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { CapAdd: ["FLY"] } }), 400, /FLY/);
-    await refused(daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { Memory: 1024 } }), 400, /Minimum memory limit allowed is 6MB/);
+    await refused(
+      daemon.request("POST", "/containers/create", { Image: "nothing/here" }),
+      404,
+      /No such image: nothing\/here/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create?name=a/b", { Image: "alpine", Cmd: ["true"] }),
+      400,
+      /Invalid container name/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create", { Image: "ALPINE" }),
+      400,
+      /must be lowercase|invalid reference/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { Binds: ["/x:relative"] } }),
+      400,
+      /invalid/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create", {
+        Image: "alpine",
+        HostConfig: { PortBindings: { "99999/tcp": [] } },
+      }),
+      400,
+      /port/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { CapAdd: ["FLY"] } }),
+      400,
+      /FLY/,
+    );
+    await refused(
+      daemon.request("POST", "/containers/create", { Image: "alpine", HostConfig: { Memory: 1024 } }),
+      400,
+      /Minimum memory limit allowed is 6MB/,
+    );
   });
   test("a body cut off in the middle makes nothing", async () => {
     const before = (await docker("ps", "-aq")).stdout;
     const socket = connect(daemon.socket);
-    socket.write('POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"Image":"alp');
+    socket.write(
+      'POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"Image":"alp',
+    );
     await Bun.sleep(100);
     socket.destroy();
     await Bun.sleep(200);
@@ -62,7 +103,8 @@ describe("requests", () => {
     expect((await daemon.request("GET", "/_ping")).status).toBe(200);
   });
   test("every version prefix answers", async () => {
-    for (let minor = 24; minor <= 56; minor++) expect((await daemon.request("GET", `/v1.${minor}/version`)).status).toBe(200);
+    for (let minor = 24; minor <= 56; minor++)
+      expect((await daemon.request("GET", `/v1.${minor}/version`)).status).toBe(200);
   });
 });
 
@@ -72,10 +114,14 @@ describe("archives", () => {
     return `${daemon.root}/t/out.tar`;
   };
   test("an entry that climbs out stays inside or is refused; the host is untouched", async () => {
-    const tar = await tarOf("mkdir a && echo evil >a/x && ln -s / a/root && tar -cf out.tar --transform 's,^a/x,../../../../../../../../../../tmp/brig-escaped,' a/x");
+    const tar = await tarOf(
+      "mkdir a && echo evil >a/x && ln -s / a/root && tar -cf out.tar --transform 's,^a/x,../../../../../../../../../../tmp/brig-escaped,' a/x",
+    );
     await docker("import", tar, "evil");
     expect(await Bun.file("/tmp/brig-escaped").exists()).toBe(false);
-    const climb = await tarOf("ln -s / link && tar -cf out.tar link && rm link && mkdir -p link/tmp && echo evil >link/tmp/brig-escaped && tar -rf out.tar link/tmp/brig-escaped");
+    const climb = await tarOf(
+      "ln -s / link && tar -cf out.tar link && rm link && mkdir -p link/tmp && echo evil >link/tmp/brig-escaped && tar -rf out.tar link/tmp/brig-escaped",
+    );
     await docker("import", climb, "evil2");
     expect(await Bun.file("/tmp/brig-escaped").exists()).toBe(false);
     await docker("rmi", "-f", "evil", "evil2");
@@ -99,7 +145,10 @@ describe("the daemon's own command line", () => {
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toContain("no-such-key");
     writeFileSync(file, '{"debug": true}');
-    expect((await brigd("--config-file", file, "--validate")).stderr + (await brigd("--config-file", file, "--validate")).stdout).toContain("configuration OK");
+    expect(
+      (await brigd("--config-file", file, "--validate")).stderr +
+        (await brigd("--config-file", file, "--validate")).stdout,
+    ).toContain("configuration OK");
     expect((await brigd("--config-file", file, "--debug", "--validate")).stderr).toContain("debug");
     expect((await brigd("-H", "gopher://x", "--validate")).code).not.toBe(0);
   });

@@ -14,7 +14,18 @@ const crash = async () => {
 
 describe("the daemon is killed with -9", () => {
   test("containers go on; logs, exec, attach, stop work as before", async () => {
-    await docker("run", "-d", "--name", "lives", "-p", "127.0.0.1::80", "alpine", "sh", "-c", "mkdir /w; echo page >/w/index.html; httpd -p 80 -h /w; i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.05; done");
+    await docker(
+      "run",
+      "-d",
+      "--name",
+      "lives",
+      "-p",
+      "127.0.0.1::80",
+      "alpine",
+      "sh",
+      "-c",
+      "mkdir /w; echo page >/w/index.html; httpd -p 80 -h /w; i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.05; done",
+    );
     await docker("run", "-dit", "--name", "shell", "alpine", "sh");
     await Bun.sleep(300);
     const pid = (await docker("inspect", "-f", "{{.State.Pid}}", "lives")).stdout;
@@ -26,7 +37,10 @@ describe("the daemon is killed with -9", () => {
     await Bun.sleep(300);
     const lines = (await docker("logs", "lives")).stdout.trim().split("\n");
     lines.forEach((line, index) => expect(line).toBe(`tick ${index}`));
-    const attached = Bun.spawn(["script", "-qefc", `docker -H ${daemon.host} attach shell`, "/dev/null"], { stdin: "pipe", stdout: "pipe" });
+    const attached = Bun.spawn(["script", "-qefc", `docker -H ${daemon.host} attach shell`, "/dev/null"], {
+      stdin: "pipe",
+      stdout: "pipe",
+    });
     await Bun.sleep(400);
     attached.stdin.write("echo still $((40+2))\r");
     await attached.stdin.flush();
@@ -47,12 +61,18 @@ describe("the daemon is killed with -9", () => {
     await daemon.end("SIGKILL");
     await Bun.sleep(1500);
     await daemon.start();
-    const { stdout } = await docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.FinishedAt}}", "ends");
+    const { stdout } = await docker(
+      "inspect",
+      "-f",
+      "{{.State.Status}} {{.State.ExitCode}} {{.State.FinishedAt}}",
+      "ends",
+    );
     const [status, code, finished] = stdout.trim().split(" ");
     expect({ status, code }).toEqual({ status: "exited", code: "23" });
     expect(Date.now() - Date.parse(finished!)).toBeGreaterThan(700);
     expect((await docker("ps", "-aq", "-f", "name=fleeting")).stdout).toBe("");
-    for (let i = 0; i < 40 && (await docker("inspect", "-f", "{{.State.Running}}", "returns")).stdout !== "true\n"; i++) await Bun.sleep(50);
+    for (let i = 0; i < 40 && (await docker("inspect", "-f", "{{.State.Running}}", "returns")).stdout !== "true\n"; i++)
+      await Bun.sleep(50);
     expect(Number((await docker("inspect", "-f", "{{.RestartCount}}", "returns")).stdout)).toBeGreaterThanOrEqual(0);
     await docker("rm", "-f", "ends", "returns");
   });
@@ -71,7 +91,8 @@ describe("the daemon is killed with -9", () => {
     for (let round = 0; round < 8; round++) {
       let stop = false;
       const load = Array.from({ length: 4 }, async (_, worker) => {
-        for (let i = 0; !stop; i++) await docker("run", "--rm", "--name", `load-${round}-${worker}-${i}`, "alpine", "true");
+        for (let i = 0; !stop; i++)
+          await docker("run", "--rm", "--name", `load-${round}-${worker}-${i}`, "alpine", "true");
       });
       await Bun.sleep(300 + Math.random() * 500);
       await daemon.end("SIGKILL");
@@ -89,8 +110,23 @@ describe("the daemon is killed with -9", () => {
 
 test("a second daemon on the same root is refused", async () => {
   const second = Bun.spawn(
-    [`${import.meta.dir}/../dist/brig`, "daemon", "-H", `unix://${daemon.root}/other.sock`, "--data-root", `${daemon.root}/data`]
-      .concat(["--exec-root", `${daemon.root}/run2`, "--pidfile", `${daemon.root}/p2`, "--bridge", "bt-none", "--config-file", `/dev/null`]),
+    [
+      `${import.meta.dir}/../dist/brig`,
+      "daemon",
+      "-H",
+      `unix://${daemon.root}/other.sock`,
+      "--data-root",
+      `${daemon.root}/data`,
+    ].concat([
+      "--exec-root",
+      `${daemon.root}/run2`,
+      "--pidfile",
+      `${daemon.root}/p2`,
+      "--bridge",
+      "bt-none",
+      "--config-file",
+      `/dev/null`,
+    ]),
     { stdout: "pipe", stderr: "pipe" },
   );
   expect(await second.exited).not.toBe(0);

@@ -16,15 +16,31 @@ beforeAll(async () => {
     `${daemon.root}/registry.yml`,
     `version: 0.1\nstorage: {filesystem: {rootdirectory: ${daemon.root}/registry}}\nhttp: {addr: "${registry}"}\nlog: {level: error}\n`,
   );
-  server = Bun.spawn(["docker-registry", "serve", `${daemon.root}/registry.yml`], { stdout: "ignore", stderr: "ignore" });
+  server = Bun.spawn(["docker-registry", "serve", `${daemon.root}/registry.yml`], {
+    stdout: "ignore",
+    stderr: "ignore",
+  });
   for (let i = 0; i < 100; i++) {
     if ((await fetch(`http://${registry}/v2/`).catch(() => undefined))?.ok) break;
     await Bun.sleep(50);
   }
   const layout = `${daemon.root}/oci`;
   await run(["sh", "-c", buildLayout(layout, `${daemon.root}/busybox.tar`)]);
-  for (const [name, format] of [["alpine:3.20", "v2s2"], ["oci:latest", "oci"]])
-    await run(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--format", format!, `docker-archive:${layout}/image.tar`, `docker://${registry}/library/${name}`]);
+  for (const [name, format] of [
+    ["alpine:3.20", "v2s2"],
+    ["oci:latest", "oci"],
+  ])
+    await run([
+      "skopeo",
+      "--insecure-policy",
+      "copy",
+      "-q",
+      "--dest-tls-verify=false",
+      "--format",
+      format!,
+      `docker-archive:${layout}/image.tar`,
+      `docker://${registry}/library/${name}`,
+    ]);
 });
 afterAll(async () => {
   server?.kill();
@@ -48,7 +64,9 @@ describe("pull", () => {
     expect((await docker("pull", "alpine:3.20")).stdout).toContain("Status: Image is up to date for alpine:3.20");
     expect((await docker("pull", `alpine@${digest}`)).code).toBe(0);
     expect((await docker("run", "--rm", "alpine:3.20", "echo", "pulled")).stdout).toBe("pulled\n");
-    expect((await docker("inspect", "-f", "{{index .RepoDigests 0}}", "alpine:3.20")).stdout).toBe(`alpine@${digest}\n`);
+    expect((await docker("inspect", "-f", "{{index .RepoDigests 0}}", "alpine:3.20")).stdout).toBe(
+      `alpine@${digest}\n`,
+    );
   });
   test("OCI, from a registry by its address; run pulls what is missing", async () => {
     const { code, stdout, stderr } = await docker("run", "--rm", `${registry}/library/oci`, "echo", "oci");
@@ -70,7 +88,14 @@ describe("load, tag, list, rmi", () => {
     await run(["sh", "-c", `gzip -kf ${archive}; zstd -qf ${archive}`]);
     expect((await docker("load", "-q", "-i", `${archive}.gz`)).stdout).toContain("archived:1");
     expect((await docker("load", "-i", `${archive}.zst`)).stdout).toContain("archived:1");
-    await run(["skopeo", "--insecure-policy", "copy", "-q", `docker-archive:${archive}`, `oci-archive:${daemon.root}/oci.tar:named:2`]);
+    await run([
+      "skopeo",
+      "--insecure-policy",
+      "copy",
+      "-q",
+      `docker-archive:${archive}`,
+      `oci-archive:${daemon.root}/oci.tar:named:2`,
+    ]);
     expect((await docker("load", "-i", `${daemon.root}/oci.tar`)).code).toBe(0);
     expect((await docker("run", "--rm", "archived:1", "echo", "loaded")).stdout).toBe("loaded\n");
   });
@@ -86,8 +111,20 @@ describe("load, tag, list, rmi", () => {
     expect(removed.stdout).toContain("Untagged: archived:1");
   });
   test("import with changes", async () => {
-    await docker("import", "-c", "CMD echo imported", "-c", "ENV A=1", "-c", "LABEL l=m", `${daemon.root}/busybox.tar`, "imported:1");
-    expect((await docker("inspect", "-f", "{{.Config.Env}} {{.Config.Labels.l}}", "imported:1")).stdout).toBe("[A=1] m\n");
+    await docker(
+      "import",
+      "-c",
+      "CMD echo imported",
+      "-c",
+      "ENV A=1",
+      "-c",
+      "LABEL l=m",
+      `${daemon.root}/busybox.tar`,
+      "imported:1",
+    );
+    expect((await docker("inspect", "-f", "{{.Config.Env}} {{.Config.Labels.l}}", "imported:1")).stdout).toBe(
+      "[A=1] m\n",
+    );
   });
 });
 

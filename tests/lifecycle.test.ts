@@ -29,8 +29,21 @@ describe("states", () => {
     expect((await docker("inspect", "-f", "{{.State.ExitCode}}", "death")).stdout).toBe("137\n");
     await docker("rm", "death");
     const until = String(Date.now() / 1000 + 1);
-    const { stdout } = await docker("events", "--since", since, "--until", until, "--filter", "type=container", "--format", "{{.Action}} {{index .Actor.Attributes \"k\"}}");
-    const actions = stdout.trim().split("\n").map((line) => line.replace(/ v$/, ""));
+    const { stdout } = await docker(
+      "events",
+      "--since",
+      since,
+      "--until",
+      until,
+      "--filter",
+      "type=container",
+      "--format",
+      '{{.Action}} {{index .Actor.Attributes "k"}}',
+    );
+    const actions = stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.replace(/ v$/, ""));
     expect(actions.filter((action) => !action.startsWith("exec"))).toEqual(
       "create start pause unpause rename kill kill die stop destroy".split(" "),
     );
@@ -39,22 +52,39 @@ describe("states", () => {
 
   test("what cannot be is refused in Docker's words", async () => {
     await docker("run", "-d", "--name", "runs", "alpine", "sleep", "100");
-    expect((await docker("rm", "runs")).stderr).toContain("container is running: stop the container before removing or force remove");
-    expect((await docker("create", "--name", "runs", "alpine")).stderr).toContain('The container name "/runs" is already in use by container');
+    expect((await docker("rm", "runs")).stderr).toContain(
+      "container is running: stop the container before removing or force remove",
+    );
+    expect((await docker("create", "--name", "runs", "alpine")).stderr).toContain(
+      'The container name "/runs" is already in use by container',
+    );
     expect((await docker("unpause", "runs")).stderr).toContain("is not paused");
     expect((await docker("start", "runs")).code).toBe(0);
     await docker("kill", "runs");
     expect((await docker("kill", "runs")).stderr).toContain("is not running");
     expect((await docker("exec", "runs", "true")).stderr).toContain("is not running");
     expect((await docker("pause", "runs")).stderr).toContain("is not running");
-    expect((await docker("rename", "runs", "not/good")).stderr).toContain("Invalid container name (not/good), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+    expect((await docker("rename", "runs", "not/good")).stderr).toContain(
+      "Invalid container name (not/good), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+    );
     expect((await docker("inspect", "nobody")).stderr.toLowerCase()).toContain("no such object: nobody");
     expect((await docker("start", "nobody")).stderr).toContain("No such container: nobody");
     await docker("rm", "runs");
   });
 
   test("stop signals and time-outs", async () => {
-    await docker("run", "-d", "--name", "polite", "--stop-signal", "USR1", "alpine", "sh", "-c", "trap 'exit 7' USR1; while :; do sleep 0.05; done");
+    await docker(
+      "run",
+      "-d",
+      "--name",
+      "polite",
+      "--stop-signal",
+      "USR1",
+      "alpine",
+      "sh",
+      "-c",
+      "trap 'exit 7' USR1; while :; do sleep 0.05; done",
+    );
     await Bun.sleep(300);
     await docker("stop", "polite");
     expect((await docker("wait", "polite")).stdout).toBe("7\n");
@@ -151,7 +181,19 @@ describe("exec", () => {
     await docker("rm", "-f", "box");
   });
   test("output, exit code, environment, directory, user", async () => {
-    const { code, stdout, stderr } = await docker("exec", "-e", "X=1", "-w", "/tmp", "-u", "nobody", "box", "sh", "-c", "echo $X $FROM; pwd; id -un; echo no >&2; exit 9");
+    const { code, stdout, stderr } = await docker(
+      "exec",
+      "-e",
+      "X=1",
+      "-w",
+      "/tmp",
+      "-u",
+      "nobody",
+      "box",
+      "sh",
+      "-c",
+      "echo $X $FROM; pwd; id -un; echo no >&2; exit 9",
+    );
     expect({ code, stdout, stderr }).toEqual({ code: 9, stdout: "1 run\n/tmp\nnobody\n", stderr: "no\n" });
   });
   test("stdin", async () => {

@@ -17,7 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.dispose());
 
-const portOf = async (name: string) => Number((await docker("port", name, "80")).stdout.split("\n")[0]!.split(":").at(-1));
+const portOf = async (name: string) =>
+  Number((await docker("port", name, "80")).stdout.split("\n")[0]!.split(":").at(-1));
 async function page(url: string): Promise<string> {
   for (let attempt = 0; ; attempt++)
     try {
@@ -43,7 +44,9 @@ describe("published ports", () => {
     const address = hostAddress();
     if (address !== undefined) {
       expect(await page(`http://${address}:${port}/`)).toBe("page\n");
-      expect((await docker("run", "--rm", "alpine", "wget", "-qO-", `http://${address}:${port}/`)).stdout).toBe("page\n");
+      expect((await docker("run", "--rm", "alpine", "wget", "-qO-", `http://${address}:${port}/`)).stdout).toBe(
+        "page\n",
+      );
       expect((await docker("exec", "web", "wget", "-qO-", `http://${address}:${port}/`)).stdout).toBe("page\n");
     }
     const ip = (await docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")).stdout.trim();
@@ -54,7 +57,24 @@ describe("published ports", () => {
   });
 
   test("udp", async () => {
-    await docker("run", "-d", "--name", "udp", "-p", "127.0.0.1::9/udp", "-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro", "alpine", "/usr/bin/python3", "-c", udpEcho);
+    await docker(
+      "run",
+      "-d",
+      "--name",
+      "udp",
+      "-p",
+      "127.0.0.1::9/udp",
+      "-v",
+      "/usr:/usr:ro",
+      "-v",
+      "/lib:/lib:ro",
+      "-v",
+      "/lib64:/lib64:ro",
+      "alpine",
+      "/usr/bin/python3",
+      "-c",
+      udpEcho,
+    );
     const { stdout } = await docker("port", "udp", "9/udp");
     const port = Number(stdout.trim().split(":").at(-1));
     await Bun.sleep(500);
@@ -92,16 +112,49 @@ describe("published ports", () => {
 
 describe("modes", () => {
   test("none has only lo; host has the host's; container:X shares", async () => {
-    expect((await docker("run", "--rm", "--network", "none", "alpine", "sh", "-c", "ls /sys/class/net; ifconfig lo | grep -c UP")).stdout).toBe("lo\n1\n");
-    expect((await docker("run", "--rm", "--network", "host", "alpine", "cat", "/proc/net/dev")).stdout).toContain(daemon.bridge);
+    expect(
+      (
+        await docker(
+          "run",
+          "--rm",
+          "--network",
+          "none",
+          "alpine",
+          "sh",
+          "-c",
+          "ls /sys/class/net; ifconfig lo | grep -c UP",
+        )
+      ).stdout,
+    ).toBe("lo\n1\n");
+    expect((await docker("run", "--rm", "--network", "host", "alpine", "cat", "/proc/net/dev")).stdout).toContain(
+      daemon.bridge,
+    );
     await docker("run", "-d", "--name", "owner", ...server);
     await Bun.sleep(200);
-    expect((await docker("run", "--rm", "--network", "container:owner", "alpine", "wget", "-qO-", "http://127.0.0.1/")).stdout).toBe("page\n");
+    expect(
+      (await docker("run", "--rm", "--network", "container:owner", "alpine", "wget", "-qO-", "http://127.0.0.1/"))
+        .stdout,
+    ).toBe("page\n");
     await docker("rm", "-f", "owner");
   });
   test("the uplink's MTU, an address of the bridge's subnet, a MAC of one's own", async () => {
-    const uplink = Bun.spawnSync(["sh", "-c", "cat /sys/class/net/$(ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n1)/mtu"]).stdout.toString().trim();
-    const { stdout } = await docker("run", "--rm", "--mac-address", "02:aa:bb:cc:dd:ee", "alpine", "sh", "-c", "cat /sys/class/net/eth0/mtu /sys/class/net/eth0/address");
+    const uplink = Bun.spawnSync([
+      "sh",
+      "-c",
+      "cat /sys/class/net/$(ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n1)/mtu",
+    ])
+      .stdout.toString()
+      .trim();
+    const { stdout } = await docker(
+      "run",
+      "--rm",
+      "--mac-address",
+      "02:aa:bb:cc:dd:ee",
+      "alpine",
+      "sh",
+      "-c",
+      "cat /sys/class/net/eth0/mtu /sys/class/net/eth0/address",
+    );
     expect(stdout).toBe(`${uplink || 1500}\n02:aa:bb:cc:dd:ee\n`);
   });
   test("an address on the default bridge is refused as Docker does", async () => {

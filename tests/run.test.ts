@@ -74,7 +74,14 @@ describe("what a container sees", () => {
   });
   test("read-only root and tmpfs", async () => {
     expect((await inContainer("--read-only", "alpine", "touch", "/x")).code).toBe(1);
-    const mounts = await output("--read-only", "--tmpfs", "/scratch:size=1m,mode=1777", "alpine", "cat", "/proc/mounts");
+    const mounts = await output(
+      "--read-only",
+      "--tmpfs",
+      "/scratch:size=1m,mode=1777",
+      "alpine",
+      "cat",
+      "/proc/mounts",
+    );
     expect(mounts).toMatch(/tmpfs \/scratch tmpfs rw,.*size=1024k/);
   });
   test("hosts, resolv.conf, hostname", async () => {
@@ -87,21 +94,44 @@ describe("what a container sees", () => {
     expect(await output("-h", "me", "alpine", "cat", "/etc/hostname")).toBe("me\n");
   });
   test("ulimits, sysctls, shm", async () => {
-    expect(await output("--ulimit", "nofile=100:200", "alpine", "sh", "-c", "ulimit -n; ulimit -Hn")).toBe("100\n200\n");
-    expect(await output("--sysctl", "net.ipv4.ip_forward=0", "alpine", "cat", "/proc/sys/net/ipv4/ip_forward")).toBe("0\n");
+    expect(await output("--ulimit", "nofile=100:200", "alpine", "sh", "-c", "ulimit -n; ulimit -Hn")).toBe(
+      "100\n200\n",
+    );
+    expect(await output("--sysctl", "net.ipv4.ip_forward=0", "alpine", "cat", "/proc/sys/net/ipv4/ip_forward")).toBe(
+      "0\n",
+    );
     expect(await output("--shm-size", "2m", "alpine", "sh", "-c", "df -k /dev/shm | tail -n1")).toContain("2048");
   });
   test("its own pid, ipc and uts namespaces, and the host's where asked for", async () => {
     expect(await output("alpine", "sh", "-c", "echo $$")).toBe("1\n");
     const host = readFileSync("/etc/hostname", "utf8").trim() || "localhost";
     expect((await output("--uts", "host", "alpine", "hostname")).trim().length).toBeGreaterThan(0);
-    expect(Number(await output("--pid", "host", "alpine", "sh", "-c", "ls -d /proc/[0-9]* | wc -l"))).toBeGreaterThan(20);
+    expect(Number(await output("--pid", "host", "alpine", "sh", "-c", "ls -d /proc/[0-9]* | wc -l"))).toBeGreaterThan(
+      20,
+    );
     expect(host.length).toBeGreaterThan(0);
   });
   test("memory and cpu limits", async () => {
-    const { stdout } = await daemon.docker("run", "-d", "-m", "64m", "--cpus", "0.5", "--pids-limit", "50", "alpine", "sleep", "60");
+    const { stdout } = await daemon.docker(
+      "run",
+      "-d",
+      "-m",
+      "64m",
+      "--cpus",
+      "0.5",
+      "--pids-limit",
+      "50",
+      "alpine",
+      "sleep",
+      "60",
+    );
     const id = stdout.trim();
-    const { stdout: limits } = await daemon.docker("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}", id);
+    const { stdout: limits } = await daemon.docker(
+      "inspect",
+      "-f",
+      "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}",
+      id,
+    );
     expect(limits).toBe("67108864 500000000 50\n");
     expect(readFileSync(`/sys/fs/cgroup/memory/brig/${id}/memory.limit_in_bytes`, "utf8").trim()).toBe("67108864");
     expect(readFileSync(`/sys/fs/cgroup/pids/brig/${id}/pids.max`, "utf8").trim()).toBe("50");
@@ -112,17 +142,25 @@ describe("what a container sees", () => {
 describe("safety", () => {
   test("Docker's capabilities, no more", async () => {
     expect(await output("alpine", "grep", "CapEff", "/proc/self/status")).toContain("00000000a80425fb");
-    expect(await output("--cap-drop", "ALL", "alpine", "grep", "CapEff", "/proc/self/status")).toContain("0000000000000000");
-    expect(await output("--cap-add", "NET_ADMIN", "alpine", "grep", "CapEff", "/proc/self/status")).toContain("00000000a80435fb");
+    expect(await output("--cap-drop", "ALL", "alpine", "grep", "CapEff", "/proc/self/status")).toContain(
+      "0000000000000000",
+    );
+    expect(await output("--cap-add", "NET_ADMIN", "alpine", "grep", "CapEff", "/proc/self/status")).toContain(
+      "00000000a80435fb",
+    );
   });
   test("seccomp is on, and off where asked for", async () => {
     expect(await output("alpine", "grep", "^Seccomp:", "/proc/self/status")).toContain("2");
-    expect(await output("--security-opt", "seccomp=unconfined", "alpine", "grep", "^Seccomp:", "/proc/self/status")).toContain("0");
+    expect(
+      await output("--security-opt", "seccomp=unconfined", "alpine", "grep", "^Seccomp:", "/proc/self/status"),
+    ).toContain("0");
     expect((await inContainer("alpine", "unshare", "-r", "true")).code).not.toBe(0);
     expect((await inContainer("alpine", "mount", "-t", "tmpfs", "none", "/tmp")).code).not.toBe(0);
   });
   test("no-new-privileges", async () => {
-    expect(await output("--security-opt", "no-new-privileges", "alpine", "grep", "NoNewPrivs", "/proc/self/status")).toContain("1");
+    expect(
+      await output("--security-opt", "no-new-privileges", "alpine", "grep", "NoNewPrivs", "/proc/self/status"),
+    ).toContain("1");
   });
   test("masked and read-only paths", async () => {
     expect(await output("alpine", "sh", "-c", "wc -c </proc/timer_list; ls /sys/firmware | wc -l")).toBe("0\n0\n");
@@ -130,7 +168,9 @@ describe("safety", () => {
   });
   test("devices", async () => {
     expect((await inContainer("alpine", "sh", "-c", "mknod /tmp/vda b 254 0 && head -c1 /tmp/vda")).code).not.toBe(0);
-    expect(await output("--device", "/dev/null:/dev/mynull", "alpine", "sh", "-c", "echo x >/dev/mynull; ls /dev/mynull")).toBe("/dev/mynull\n");
+    expect(
+      await output("--device", "/dev/null:/dev/mynull", "alpine", "sh", "-c", "echo x >/dev/mynull; ls /dev/mynull"),
+    ).toBe("/dev/mynull\n");
   });
   test("privileged", async () => {
     expect(await output("--privileged", "alpine", "sh", "-c", "mount -t tmpfs none /tmp && echo ok")).toBe("ok\n");
@@ -143,12 +183,27 @@ describe("volumes and binds", () => {
     await output("-v", `${daemon.root}/bind:/data`, "alpine", "sh", "-c", "echo hi >/data/file");
     expect(readFileSync(`${daemon.root}/bind/file`, "utf8")).toBe("hi\n");
     expect((await inContainer("-v", `${daemon.root}/bind:/data:ro`, "alpine", "touch", "/data/x")).code).toBe(1);
-    expect((await inContainer("--mount", `type=bind,src=${daemon.root}/bind,dst=/data,readonly`, "alpine", "touch", "/data/x")).code).toBe(1);
+    expect(
+      (
+        await inContainer(
+          "--mount",
+          `type=bind,src=${daemon.root}/bind,dst=/data,readonly`,
+          "alpine",
+          "touch",
+          "/data/x",
+        )
+      ).code,
+    ).toBe(1);
   });
   test("a missing source is made for -v, refused for --mount", async () => {
     await output("-v", `${daemon.root}/made:/data`, "alpine", "true");
     expect(existsSync(`${daemon.root}/made`)).toBe(true);
-    const { code, stderr } = await inContainer("--mount", `type=bind,src=${daemon.root}/nowhere,dst=/data`, "alpine", "true");
+    const { code, stderr } = await inContainer(
+      "--mount",
+      `type=bind,src=${daemon.root}/nowhere,dst=/data`,
+      "alpine",
+      "true",
+    );
     expect(code).toBe(125);
     expect(stderr).toContain("bind source path does not exist");
   });

@@ -20,7 +20,10 @@ describe("stdin", () => {
     const big = randomBytes(4 << 20).toString("base64");
     const { stdout } = await daemon.dockerWith(big, "run", "-i", "--rm", "alpine", "cat");
     expect(createHash("sha256").update(stdout).digest("hex")).toBe(createHash("sha256").update(big).digest("hex"));
-    const { stdout: ours } = await run([...[`${import.meta.dir}/../dist/brig`, "-H", daemon.host], "run", "-i", "--rm", "alpine", "cat"], { stdin: big });
+    const { stdout: ours } = await run(
+      [...[`${import.meta.dir}/../dist/brig`, "-H", daemon.host], "run", "-i", "--rm", "alpine", "cat"],
+      { stdin: big },
+    );
     expect(ours === big).toBe(true);
   });
 });
@@ -31,11 +34,24 @@ describe("output", () => {
     expect({ stdout, stderr }).toEqual({ stdout: "out\n", stderr: "err\n" });
   });
   test("20 MB, nothing lost", async () => {
-    const { stdout } = await run(["sh", "-c", `docker -H ${daemon.host} run --rm alpine sh -c 'head -c 20971520 /dev/zero' | wc -c`]);
+    const { stdout } = await run([
+      "sh",
+      "-c",
+      `docker -H ${daemon.host} run --rm alpine sh -c 'head -c 20971520 /dev/zero' | wc -c`,
+    ]);
     expect(stdout.trim()).toBe("20971520");
   });
   test("-a stdout only", async () => {
-    const { stdout, stderr } = await docker("run", "--rm", "-a", "stdout", "alpine", "sh", "-c", "echo out; echo err >&2");
+    const { stdout, stderr } = await docker(
+      "run",
+      "--rm",
+      "-a",
+      "stdout",
+      "alpine",
+      "sh",
+      "-c",
+      "echo out; echo err >&2",
+    );
     expect({ stdout, stderr }).toEqual({ stdout: "out\n", stderr: "" });
   });
 });
@@ -58,7 +74,9 @@ describe("attach", () => {
   });
   test("to a stopped container is refused", async () => {
     await docker("create", "--name", "stopped", "alpine", "true");
-    expect((await docker("attach", "stopped")).stderr).toContain("You cannot attach to a stopped container, start it first");
+    expect((await docker("attach", "stopped")).stderr).toContain(
+      "You cannot attach to a stopped container, start it first",
+    );
     await docker("rm", "stopped");
   });
   test("start -a gives output and exit code", async () => {
@@ -119,7 +137,10 @@ describe("terminals", () => {
   for (const client of ["docker", `${import.meta.dir}/../dist/brig`]) {
     const name = client.split("/").at(-1);
     test(`${name} run -it: a shell, its echo, its exit code`, async () => {
-      const { output, code } = await inTerminal(`${client} -H ${daemon.host} run -it --rm alpine sh`, ["tty\r", "exit 5\r"]);
+      const { output, code } = await inTerminal(`${client} -H ${daemon.host} run -it --rm alpine sh`, [
+        "tty\r",
+        "exit 5\r",
+      ]);
       expect(output).toContain("/dev/pts/0");
       expect(code).toBe(5);
     });
@@ -144,7 +165,15 @@ describe("terminals", () => {
 
 describe("logs", () => {
   test("tail, since, timestamps, stderr, of a stopped container", async () => {
-    await docker("run", "--name", "talks", "alpine", "sh", "-c", "for i in 1 2 3 4 5; do echo line$i; done; echo bad >&2; printf unfinished");
+    await docker(
+      "run",
+      "--name",
+      "talks",
+      "alpine",
+      "sh",
+      "-c",
+      "for i in 1 2 3 4 5; do echo line$i; done; echo bad >&2; printf unfinished",
+    );
     const logs = async (...args: string[]) => docker("logs", ...args, "talks");
     expect((await logs()).stdout).toBe("line1\nline2\nline3\nline4\nline5\nunfinished");
     expect((await logs()).stderr).toBe("bad\n");
@@ -155,22 +184,56 @@ describe("logs", () => {
     await docker("rm", "talks");
   });
   test("-f follows to the end", async () => {
-    await docker("run", "-d", "--name", "goes-on", "alpine", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done");
+    await docker(
+      "run",
+      "-d",
+      "--name",
+      "goes-on",
+      "alpine",
+      "sh",
+      "-c",
+      "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done",
+    );
     expect((await docker("logs", "-f", "goes-on")).stdout).toBe("1\n2\n3\n4\n5\n");
     await docker("rm", "goes-on");
   });
   test("long lines come back whole", async () => {
-    await docker("run", "--name", "long", "alpine", "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; echo; echo end");
+    await docker(
+      "run",
+      "--name",
+      "long",
+      "alpine",
+      "sh",
+      "-c",
+      "head -c 100000 /dev/zero | tr '\\0' x; echo; echo end",
+    );
     expect((await docker("logs", "long")).stdout).toBe(`${"x".repeat(100_000)}\nend\n`);
     await docker("rm", "long");
   });
   test("rotation keeps so many files and loses no line that is kept", async () => {
-    await docker("run", "--name", "rotates", "--log-opt", "max-size=1m", "--log-opt", "max-file=3", "alpine", "sh", "-c", "i=0; while [ $i -lt 40 ]; do seq $((i*1000)) $((i*1000+999)); i=$((i+1)); sleep 0.05; done");
+    await docker(
+      "run",
+      "--name",
+      "rotates",
+      "--log-opt",
+      "max-size=1m",
+      "--log-opt",
+      "max-file=3",
+      "alpine",
+      "sh",
+      "-c",
+      "i=0; while [ $i -lt 40 ]; do seq $((i*1000)) $((i*1000+999)); i=$((i+1)); sleep 0.05; done",
+    );
     const lines = (await docker("logs", "rotates")).stdout.trim().split("\n").map(Number);
     expect(lines.at(-1)).toBe(39_999);
-    for (let i = 1; i < lines.length; i++) if (lines[i] !== lines[i - 1]! + 1) throw new Error(`${lines[i - 1]} then ${lines[i]}`);
+    for (let i = 1; i < lines.length; i++)
+      if (lines[i] !== lines[i - 1]! + 1) throw new Error(`${lines[i - 1]} then ${lines[i]}`);
     const { stdout } = await docker("inspect", "-f", "{{.LogPath}}", "rotates");
-    expect(Bun.spawnSync(["sh", "-c", `ls ${stdout.trim()}* | wc -l`]).stdout.toString().trim()).toMatch(/^[123]$/);
+    expect(
+      Bun.spawnSync(["sh", "-c", `ls ${stdout.trim()}* | wc -l`])
+        .stdout.toString()
+        .trim(),
+    ).toMatch(/^[123]$/);
     await docker("rm", "rotates");
   });
 });

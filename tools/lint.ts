@@ -1,6 +1,6 @@
 /** Formatter, linter, types, and the order of the rooms. Stops at the first that finds something. */
 const steps = [
-  ["node_modules/.bin/biome", "ci", "--error-on-warnings", "."],
+  ["node_modules/.bin/biome", "ci", "--colors=off", "--error-on-warnings", "."],
   ["node_modules/.bin/tsc", "--noEmit"],
   [process.execPath, "tools/check-imports.ts"],
 ];

@@ -73,7 +73,10 @@ async function dispatch(program: string, argv: string[]): Promise<number> {
   }
   if (global.bool("version")) return printVersion(program);
   const [name, ...rest] = global.args;
-  if (name === undefined) return printHelp(await programHelp(program));
+  if (name === undefined) {
+    print(2, await programHelp(program));
+    return 0;
+  }
   if (name === "help") return helpFor(program, rest);
   const entry = find(commands, name);
   if (entry !== undefined) return runCommand(program, `${program} ${name}`, entry, rest, global);

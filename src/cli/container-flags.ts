@@ -225,8 +225,8 @@ function resources(): FlagSpec[] {
     { name: "cpu-quota", type: "int", usage: "Limit CPU CFS (Completely Fair Scheduler) quota" },
     { name: "cpu-rt-period", type: "int", usage: "Limit CPU real-time period in microseconds" },
     { name: "cpu-rt-runtime", type: "int", usage: "Limit CPU real-time runtime in microseconds" },
-    { name: "cpu-count", type: "int", usage: "CPU count (Windows only)" },
-    { name: "cpu-percent", type: "int", usage: "CPU percent (Windows only)" },
+    { name: "cpu-count", type: "int", hidden: true, usage: "CPU count (Windows only)" },
+    { name: "cpu-percent", type: "int", hidden: true, usage: "CPU percent (Windows only)" },
     { name: "cpuset-cpus", type: "string", usage: "CPUs in which to allow execution (0-3, 0,1)" },
     { name: "cpuset-mems", type: "string", usage: "MEMs in which to allow execution (0-3, 0,1)" },
     { name: "pids-limit", type: "int", usage: "Tune container pids limit (set -1 for unlimited)" },
@@ -266,10 +266,11 @@ function resources(): FlagSpec[] {
       name: "io-maxbandwidth",
       type: "string",
       value: "bytes",
+      hidden: true,
       usage: "Maximum IO bandwidth limit for the system drive (Windows only)",
       parse: values.parseBytes,
     },
-    { name: "io-maxiops", type: "uint", usage: "Maximum IOps limit for the system drive (Windows only)" },
+    { name: "io-maxiops", type: "uint", hidden: true, usage: "Maximum IOps limit for the system drive (Windows only)" },
   ];
 }
 

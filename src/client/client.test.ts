@@ -73,6 +73,12 @@ describe("versions", () => {
     expect(engine.engineApiVersion).toBe("1.45");
   });
 
+  test("steps down once for requests that are sent together", async () => {
+    const engine = client();
+    const answers = await Promise.all([1, 2, 3].map((a) => engine.json<number>("POST", "/echo", { json: a })));
+    expect(answers).toEqual([1, 2, 3]);
+  });
+
   test("a version that was asked for is used as it is", async () => {
     expect(client(socket, "1.49").call("GET", "/empty")).rejects.toThrow("is too new");
     expect(await client(socket, "1.40").call("GET", "/empty")).toBe(204);

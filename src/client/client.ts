@@ -191,8 +191,8 @@ export class EngineClient {
 
   async #exchangeVersioned(method: string, path: string, options: RequestOptions) {
     for (;;) {
-      const { connection, head } = await this.#exchange(method, `/v${this.#version}${path}`, options);
       const tried = this.#version;
+      const { connection, head } = await this.#exchange(method, `/v${tried}${path}`, options);
       this.#learn(head);
       if (head.status < 400) return { connection, head };
       const reason = await this.#readRefusal(connection, head, method);

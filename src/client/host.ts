@@ -38,7 +38,7 @@ export function contextNameOf(flags: EndpointFlags, env: Env, configFile: Config
 
 /** The engine that flags or environment name, or the default. Throws an Error that says what is wrong with them. */
 export function hostOf(flags: EndpointFlags, env: Env, tls: TlsOptions | undefined): Endpoint {
-  if (flags.hosts.length > 1) throw new Error("specify only one -H");
+  if (flags.hosts.length > 1) throw new Error("Specify only one -H");
   const chosen = (flags.hosts[0] ?? env.DOCKER_HOST ?? "").trim();
   return { ...parseHost(chosen || defaultHost, tls), isDefault: chosen === "" };
 }

@@ -1,6 +1,7 @@
 /** attach: a client's end of a container's streams. */
-import { conflict } from "../lib/errors.ts";
+
 import { isAlive } from "../kernel/process.ts";
+import { conflict } from "../lib/errors.ts";
 import { type Attachment, Console } from "../runtime/console.ts";
 import { DetachFilter, parseDetachKeys } from "../runtime/detach-keys.ts";
 import { announce } from "./announce.ts";
@@ -41,7 +42,8 @@ export async function attachToContainer(
   const console = consoleOf(rooms, container);
   const attachment = console.attach(request);
   if (container.running) await console.connect();
-  const detachable = tty && request.stdin ? withDetachKeys(rooms, container, attachment, request.detachKeys) : attachment;
+  const detachable =
+    tty && request.stdin ? withDetachKeys(rooms, container, attachment, request.detachKeys) : attachment;
   return before === undefined ? detachable : { ...methodsOf(detachable), output: concat(before, detachable.output) };
 }
 

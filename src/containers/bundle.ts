@@ -45,7 +45,7 @@ export async function buildBundle(
     hostConfig,
     mounts: [...etcMounts(rooms, record, partner ?? container), ...(await toOciMounts(record, rootfs, rooms))],
     namespaces: {
-      network: partner === undefined ? sandbox?.namespacePath ?? "host" : namespaceOf(partner, "net"),
+      network: partner === undefined ? (sandbox?.namespacePath ?? "host") : namespaceOf(partner, "net"),
       pid: namespace(rooms, hostConfig.PidMode, "pid"),
       ipc: namespace(rooms, hostConfig.IpcMode, "ipc"),
       uts: hostConfig.UTSMode === "host" ? "host" : undefined,
@@ -70,8 +70,7 @@ function networkPartner(rooms: Rooms, record: ContainerRecord): Container | unde
 
 function runningPartner(rooms: Rooms, nameOrId: string, kind: string): Container {
   const partner = rooms.store.find(nameOrId);
-  if (!partner.running)
-    throw conflict(`cannot join ${kind} namespace of a non running container: ${partner.id}`);
+  if (!partner.running) throw conflict(`cannot join ${kind} namespace of a non running container: ${partner.id}`);
   return partner;
 }
 

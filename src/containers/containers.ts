@@ -1,4 +1,6 @@
 /** The verbs of a container's life, by the name or id a client gives. Each has a file of its own. */
+
+import type { Attachment } from "../runtime/console.ts";
 import type {
   ContainerInspectResponse,
   ContainerSummary,
@@ -7,7 +9,6 @@ import type {
   ContainerWaitResponse,
   RestartPolicy,
 } from "../wire/engine-api.ts";
-import type { Attachment } from "../runtime/console.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
 import type { Container } from "./container.ts";
 import { type CreateRequest, createContainer } from "./create.ts";

@@ -32,7 +32,10 @@ export interface CreateRequest {
  * Makes a container. Throws what Docker's daemon says of requests that cannot be: `No such image`, a name that is taken,
  * and everything of check-request.ts. Nothing is left behind where it throws.
  */
-export async function createContainer(rooms: Rooms, request: CreateRequest): Promise<{ Id: string; Warnings: string[] }> {
+export async function createContainer(
+  rooms: Rooms,
+  request: CreateRequest,
+): Promise<{ Id: string; Warnings: string[] }> {
   const { store, images, networks, rootfs, settings } = rooms;
   const warnings = checkCreateRequest(request, settings.checkHost);
   if (request.name) store.checkName(request.name);

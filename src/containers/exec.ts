@@ -79,8 +79,7 @@ function forget(rooms: Rooms, exec: Exec): void {
 }
 
 function requireReady({ record, id, running }: Container): void {
-  if (record.state.status === "paused")
-    throw conflict(`Container ${id} is paused, unpause the container before exec`);
+  if (record.state.status === "paused") throw conflict(`Container ${id} is paused, unpause the container before exec`);
   if (record.state.status === "restarting")
     throw conflict(`Container ${id} is restarting, wait until the container is running`);
   if (!running) throw conflict(`container ${id} is not running`);
@@ -93,7 +92,8 @@ function requireReady({ record, id, running }: Container): void {
 export async function startExec(rooms: Rooms, exec: Exec, options: ExecStart): Promise<Attachment | undefined> {
   const { container } = exec;
   requireReady(container);
-  if (exec.started) throw conflict(`Error: Exec command ${exec.id} ${exec.running ? "is already running" : "has already run"}`);
+  if (exec.started)
+    throw conflict(`Error: Exec command ${exec.id} ${exec.running ? "is already running" : "has already run"}`);
   exec.started = true;
   exec.running = true;
   announce(rooms, container, `exec_start: ${exec.commandLine}`, { execID: exec.id });

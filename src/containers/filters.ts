@@ -1,7 +1,7 @@
 /** Which containers a list's or prune's filters let through. */
 import { invalidParameter } from "../lib/errors.ts";
 import type { Container } from "./container.ts";
-import { isRunning, type ContainerStatus } from "./record.ts";
+import { type ContainerStatus, isRunning } from "./record.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** Filters as the API has them: values by name, any of which may match. */
@@ -9,7 +9,9 @@ export type Filters = Map<string, string[]>;
 
 const statuses = new Set<ContainerStatus>(["created", "running", "paused", "restarting", "removing", "exited", "dead"]);
 const known = new Set(
-  "ancestor before exited expose health id isolation is-task label label! name network publish since status volume until".split(" "),
+  "ancestor before exited expose health id isolation is-task label label! name network publish since status volume until".split(
+    " ",
+  ),
 );
 
 /** A predicate for GET /containers/json. Throws on filters Docker does not know and on values that cannot be. */
@@ -84,8 +86,7 @@ function filterBy(rooms: Rooms, name: string, values: string[]): (container: Con
       };
     }
     case "health":
-      return ({ record }) =>
-        values.includes(record.config.Healthcheck?.Test?.length ? "starting" : "none");
+      return ({ record }) => values.includes(record.config.Healthcheck?.Test?.length ? "starting" : "none");
     case "isolation":
       return () => values.includes("default") || values.includes("");
     case "is-task":

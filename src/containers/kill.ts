@@ -16,7 +16,8 @@ export async function killContainer(
   signal = "SIGKILL",
 ): Promise<void> {
   const number = parseSignal(signal === "" || signal === "0" ? "SIGKILL" : signal);
-  if (!container.running) throw conflict(`cannot kill container: ${askedFor}: container ${container.id} is not running`);
+  if (!container.running)
+    throw conflict(`cannot kill container: ${askedFor}: container ${container.id} is not running`);
   const stopSignal = parseSignal(container.record.config.StopSignal || "SIGTERM");
   if (number === SIGKILL || number === SIGTERM || number === stopSignal) {
     container.record.manuallyStopped = true;

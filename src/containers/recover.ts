@@ -9,7 +9,7 @@ import { messageOf } from "../lib/errors.ts";
 import { formatRfc3339Nano, nowRfc3339Nano } from "../lib/time.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Container } from "./container.ts";
-import { handleExit, removeBundle, type RunEnd } from "./exit.ts";
+import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
 import { watchLogSize } from "./logs.ts";
 import { erase } from "./remove.ts";
 import { wantsStartWithDaemon } from "./restart-policy.ts";
@@ -42,11 +42,9 @@ export async function findRunning(rooms: Rooms): Promise<{ live: Container[]; en
 
 /** What no live container owns goes: processes, cgroups and the runtime's state, bundles. */
 export async function removeStrays(rooms: Rooms, runtimes: Iterable<Runtime>, keep: Set<string>): Promise<void> {
-  for (const runtime of runtimes)
-    for (const id of runtime.leftovers()) if (!keep.has(id)) await runtime.delete(id);
+  for (const runtime of runtimes) for (const id of runtime.leftovers()) if (!keep.has(id)) await runtime.delete(id);
   await rooms.rootfs.mend(new Set([...rooms.store.all()].map(({ id }) => id)));
-  for (const id of readdirSync(join(rooms.settings.runRoot, "containers")))
-    if (!keep.has(id)) removeBundle(rooms, id);
+  for (const id of readdirSync(join(rooms.settings.runRoot, "containers"))) if (!keep.has(id)) removeBundle(rooms, id);
 }
 
 /** Second half, when networks and mounts are as they should be: records ends, finishes removals, follows policies. */

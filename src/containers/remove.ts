@@ -6,8 +6,8 @@ import type { Container } from "./container.ts";
 import { isAnonymous } from "./create.ts";
 import { sendSignal } from "./kill.ts";
 import { containerDir } from "./paths.ts";
-import type { Rooms } from "./rooms.ts";
 import { cancelRestart } from "./restart-policy.ts";
+import type { Rooms } from "./rooms.ts";
 
 const SIGKILL = 9;
 const killPatienceMs = 2_000;

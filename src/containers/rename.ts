@@ -8,8 +8,7 @@ import type { Rooms } from "./rooms.ts";
 export function renameContainer(rooms: Rooms, container: Container, newName: string): void {
   const name = newName.startsWith("/") ? newName.slice(1) : newName;
   if (name === "") throw invalidParameter("Neither old nor new names may be empty");
-  if (name === container.name)
-    throw invalidParameter("Renaming a container with the same name as its current name");
+  if (name === container.name) throw invalidParameter("Renaming a container with the same name as its current name");
   if (container.record.state.status === "removing" || container.record.state.status === "dead")
     throw conflict(`container ${container.id} is marked for removal and cannot be renamed`);
   rooms.store.checkName(name, container);

@@ -7,8 +7,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { RootfsStore } from "../storage/rootfs.ts";
 import type { Volumes } from "../volumes/volumes.ts";
 import type { CheckHost } from "./check-request.ts";
-import type { HostConfigDefaults } from "./fill-host-config.ts";
 import type { Exec } from "./exec.ts";
+import type { HostConfigDefaults } from "./fill-host-config.ts";
 import type { ContainerStore } from "./store.ts";
 
 /** What of the daemon's configuration concerns containers. */

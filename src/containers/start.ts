@@ -1,21 +1,21 @@
 /** start: from a container that was created to one that runs. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { processStartTime } from "../kernel/process.ts";
 import { BrigError, conflict, messageOf, notModified } from "../lib/errors.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
-import { processStartTime } from "../kernel/process.ts";
 import type { Sandbox } from "../networks/networks.ts";
 import { announce } from "./announce.ts";
-import { buildBundle } from "./bundle.ts";
 import { consoleOf } from "./attach.ts";
-import { cleanUpRun } from "./exit.ts";
+import { buildBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
+import { cleanUpRun } from "./exit.ts";
+import { backstopBytes, watchLogSize } from "./logs.ts";
 import { bundleDir, logPath } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeContainer } from "./remove.ts";
 import { cancelRestart } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
-import { backstopBytes, watchLogSize } from "./logs.ts";
 
 /** Who wants the start: a start by a person begins the counting of restarts anew. */
 export type StartReason = "person" | "policy";

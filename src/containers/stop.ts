@@ -3,8 +3,8 @@ import { notModified } from "../lib/errors.ts";
 import { parseSignal } from "../lib/signals.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
-import { cancelRestart } from "./restart-policy.ts";
 import { sendSignal } from "./kill.ts";
+import { cancelRestart } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
 
 const SIGKILL = 9;

@@ -45,7 +45,8 @@ export class ContainerStore {
   /** Finds by full id, name, or unambiguous prefix of an id, in this order. Throws `No such container`. */
   find(nameOrId: string): Container {
     const name = nameOrId.startsWith("/") ? nameOrId.slice(1) : nameOrId;
-    const found = this.#byId.get(nameOrId) ?? this.#byName.get(name) ?? this.#byShortId.get(nameOrId) ?? this.#byPrefix(nameOrId);
+    const found =
+      this.#byId.get(nameOrId) ?? this.#byName.get(name) ?? this.#byShortId.get(nameOrId) ?? this.#byPrefix(nameOrId);
     if (found === undefined) throw notFound(`No such container: ${nameOrId}`);
     return found;
   }

@@ -5,15 +5,18 @@ import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** GET /containers/{id}/top. `psArgs` are ps's own (`-ef` by default). Throws where the container does not run or ps refuses them. */
-export async function topOfContainer(rooms: Rooms, container: Container, psArgs: string): Promise<ContainerTopResponse> {
+export async function topOfContainer(
+  rooms: Rooms,
+  container: Container,
+  psArgs: string,
+): Promise<ContainerTopResponse> {
   const { state, hostConfig } = container.record;
   if (state.status === "restarting")
     throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
   if (!container.running) throw conflict(`container ${container.id} is not running`);
   const args = psArgs.trim() === "" ? ["-ef"] : psArgs.trim().split(/\s+/);
   // ps reports on everything it is told of: a pid list of the caller's would override ours.
-  for (const arg of args)
-    if (/\bpid=\S/.test(arg)) throw invalidParameter(`specifying "${arg}" is not allowed`);
+  for (const arg of args) if (/\bpid=\S/.test(arg)) throw invalidParameter(`specifying "${arg}" is not allowed`);
   const pids = new Set(rooms.runtimeFor(hostConfig.Runtime ?? "").pids(container.id));
   const ps = Bun.spawn(["ps", ...args], { stdout: "pipe", stderr: "pipe" });
   const [output, errors, code] = await Promise.all([ps.stdout.text(), ps.stderr.text(), ps.exited]);

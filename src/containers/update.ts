@@ -1,6 +1,7 @@
 /** update: what can change of a container that exists. */
-import type { ContainerUpdateResponse, RestartPolicy } from "../wire/engine-api.ts";
+
 import { conflict, invalidParameter } from "../lib/errors.ts";
+import type { ContainerUpdateResponse, RestartPolicy } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";

@@ -2,11 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { listen, type Listening } from "../api/listen.ts";
+import { type Listening, listen } from "../api/listen.ts";
 import type { ApiRooms } from "../api/rooms.ts";
 import { Api } from "../api/server.ts";
 import type { Container } from "../containers/container.ts";
 import { Containers } from "../containers/containers.ts";
+import { handleExit } from "../containers/exit.ts";
 import { findRunning, removeStrays, settle, startByPolicy } from "../containers/recover.ts";
 import type { Rooms } from "../containers/rooms.ts";
 import { ContainerStore } from "../containers/store.ts";
@@ -26,7 +27,6 @@ import { selectDriver } from "../storage/driver.ts";
 import { LayerStore } from "../storage/layers.ts";
 import { RootfsStore } from "../storage/rootfs.ts";
 import { Volumes } from "../volumes/volumes.ts";
-import { handleExit } from "../containers/exit.ts";
 import type { DaemonConfig, ReloadableConfig } from "./config.ts";
 import { containerSettings } from "./container-settings.ts";
 import type { Logger } from "./logger.ts";
@@ -143,7 +143,12 @@ export class Daemon {
       version,
     };
     const { hosts, group, tls } = this.#config;
-    this.#listening = await listen(new Api(rooms), hosts, { group, tls, runRoot: this.#config.execRoot, log: this.#log });
+    this.#listening = await listen(new Api(rooms), hosts, {
+      group,
+      tls,
+      runRoot: this.#config.execRoot,
+      log: this.#log,
+    });
     this.#log.info("Daemon has completed initialization");
   }
 

@@ -1,6 +1,7 @@
 /** What /info and /version tell of the daemon's configuration. */
-import { dockerAddressPools } from "../networks/settings.ts";
+
 import { buildTime, gitCommit, version } from "../lib/version.ts";
+import { dockerAddressPools } from "../networks/settings.ts";
 import type { DaemonConfig } from "./config.ts";
 import { findInit, programPath } from "./programs.ts";
 import type { SystemSettings } from "./system-info.ts";

@@ -20,7 +20,10 @@ export async function buildBusyboxTar(path: string): Promise<string> {
           // An applet in a directory that the image does not have.
         }
       }
-    writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
+    writeFileSync(
+      join(root, "etc/passwd"),
+      "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    );
     writeFileSync(join(root, "etc/group"), "root:x:0:\nusers:x:100:\nnogroup:x:65534:\n");
     const tar = Bun.spawn(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", root, "-cf", path, "."]);
     if ((await tar.exited) !== 0) throw new Error("tar failed");

@@ -119,7 +119,8 @@ export class TestDaemon {
 
   /** Whatever of containers is there though no container is: mounts, processes, links, cgroups, directories. */
   leftovers(): string[] {
-    const sh = (script: string) => Bun.spawnSync(["sh", "-c", script]).stdout.toString().trim().split("\n").filter(Boolean);
+    const sh = (script: string) =>
+      Bun.spawnSync(["sh", "-c", script]).stdout.toString().trim().split("\n").filter(Boolean);
     return [
       ...sh(`grep -o '${this.root}/run/[^ ]*' /proc/self/mountinfo`),
       ...sh(`pgrep -af 'conmo[n].*${this.root}'`),
