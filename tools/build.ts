@@ -5,10 +5,13 @@ import { version } from "../package.json";
 const commit = (await $`git rev-parse --short=7 HEAD`.nothrow().quiet().text()).trim() || "unknown";
 const result = await Bun.build({
   entrypoints: ["src/main.ts", "src/storage/unpack.worker.ts"],
-  compile: { outfile: "dist/brig" },
+  // Bun would load .env from wherever the user stands, and with it a DOCKER_HOST that was meant for something else.
+  compile: { outfile: "dist/brig", autoloadDotenv: false, autoloadBunfig: false },
   minify: true,
   bytecode: true,
   format: "esm",
+  // Without it the command line loads what only the daemon imports: 20 ms more.
+  splitting: true,
   define: {
     BRIG_VERSION: JSON.stringify(version),
     BRIG_COMMIT: JSON.stringify(commit),

@@ -7,7 +7,6 @@ import type {
   ContainerTopResponse,
   ContainerUpdateResponse,
   ContainerWaitResponse,
-  RestartPolicy,
 } from "../wire/engine-api.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
 import type { Container } from "./container.ts";
@@ -27,7 +26,7 @@ import type { Rooms } from "./rooms.ts";
 import { startContainer } from "./start.ts";
 import { type StopOptions, stopContainer } from "./stop.ts";
 import { topOfContainer } from "./top.ts";
-import { updateContainer } from "./update.ts";
+import { type ContainerChange, updateContainer } from "./update.ts";
 import { type WaitCondition, waitForContainer } from "./wait.ts";
 
 export class Containers {
@@ -105,8 +104,8 @@ export class Containers {
     resizeContainer(this.#rooms, this.find(nameOrId), size);
   }
 
-  update(nameOrId: string, body: { RestartPolicy?: RestartPolicy }): ContainerUpdateResponse {
-    return updateContainer(this.#rooms, this.find(nameOrId), body.RestartPolicy);
+  update(nameOrId: string, change: ContainerChange): ContainerUpdateResponse {
+    return updateContainer(this.#rooms, this.find(nameOrId), change);
   }
 
   prune(filters: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }> {

@@ -1,18 +1,23 @@
 /** update: what can change of a container that exists. */
 
-import { conflict, invalidParameter } from "../lib/errors.ts";
-import type { ContainerUpdateResponse, RestartPolicy } from "../wire/engine-api.ts";
+import { conflict, invalidParameter, notImplemented } from "../lib/errors.ts";
+import type { ContainerUpdateResponse, Resources, RestartPolicy } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";
 
-/** POST /containers/{id}/update with a restart policy. Throws where the container is removed at its exit anyway. */
+/** POST /containers/{id}/update */
+export type ContainerChange = Resources & { RestartPolicy?: RestartPolicy };
+
+/** Changes the restart policy. Throws where the container is removed at its exit anyway, and for limits, which cannot change yet. */
 export function updateContainer(
   rooms: Rooms,
   container: Container,
-  policy: RestartPolicy | undefined,
+  { RestartPolicy: policy, ...limits }: ContainerChange,
 ): ContainerUpdateResponse {
   const { record } = container;
+  const asked = Object.entries(limits).find(([, value]) => (Array.isArray(value) ? value.length > 0 : Boolean(value)));
+  if (asked !== undefined) throw notImplemented(`changing ${asked[0]} of a container is not implemented yet`);
   if (record.state.status === "removing" || record.state.status === "dead")
     throw conflict(`Container is marked for removal and cannot be "update".`);
   if (policy?.Name) {

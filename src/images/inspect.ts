@@ -22,7 +22,7 @@ export function inspect(
     RepoDigests: references.filter((reference) => reference.digest !== undefined).map(familiarString),
     Parent: record.parent ?? "",
     Comment: config.comment ?? config.history?.at(-1)?.comment ?? "",
-    Created: record.created,
+    Created: record.created || undefined,
     DockerVersion: config.docker_version ?? "",
     Author: config.author ?? "",
     Config: config.config ?? {},

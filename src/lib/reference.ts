@@ -1,5 +1,4 @@
 /** Names of images as people write them, after the grammar of Docker's (distribution/reference). */
-import { createHash } from "node:crypto";
 import { invalidParameter } from "./errors.ts";
 
 const DEFAULT_DOMAIN = "docker.io";
@@ -95,7 +94,7 @@ export function isSha256(text: unknown): text is string {
 
 /** The digest of bytes: `sha256:…`. */
 export function sha256Of(bytes: Uint8Array | string): string {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 }
 
 /** The same name with another tag and no digest. Throws invalidParameter `invalid tag format`. */

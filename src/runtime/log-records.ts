@@ -36,6 +36,11 @@ export function isRecord(block: Buffer, start: number, end: number): boolean {
   return end - start >= recordHeaderBytes && block[start + 10] === 0x54 && block[start + 42] === 0x20;
 }
 
+/** Whether the record at `start` is of stdout, 1, or stderr, 2. */
+export function streamOf(block: Buffer, start: number): 1 | 2 {
+  return block[start + 39] === stderrMark ? 2 : 1;
+}
+
 /** Whether the record at `start` ends a line. */
 export function endsLine(block: Buffer, start: number): boolean {
   return block[start + 43] !== partialMark;
@@ -73,7 +78,7 @@ export class LogFormatter {
     const simple = this.#prefix.length === 0;
     for (let position = start; position < end; ) {
       const next = block.indexOf(newline, position) + 1;
-      const stream = block[position + 39] === stderrMark ? 2 : 1;
+      const stream = streamOf(block, position);
       if (isRecord(block, position, next) && (stream === 1 ? stdout : stderr)) {
         const text = position + recordHeaderBytes;
         const pending = this.#pending[stream];

@@ -2,7 +2,7 @@
 import { watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { listLogFiles, logFile } from "./log-files.ts";
-import { endsLine, isRecord, type LogFormat, LogFormatter, recordTime, timeBytes } from "./log-records.ts";
+import { endsLine, isRecord, type LogFormat, LogFormatter, recordTime, streamOf, timeBytes } from "./log-records.ts";
 
 export interface LogQuery extends LogFormat {
   /** Goes on until `ended` or `signal` says stop. */
@@ -129,12 +129,12 @@ class LogReader {
   /** Where the last `lines` lines begin, counted over all files and both streams. */
   async #findTail(lines: number): Promise<{ file: number; offset: number }> {
     let left = lines;
+    // A stream's last line is a line even where it has no end.
+    const seen = { 1: false, 2: false };
     for (let file = this.#files.length - 1; file >= 0; file--) {
       const { handle } = this.#files[file]!;
       let end = await this.#endOfRecords(handle);
       if (left === 0) return { file, offset: end };
-      // An unfinished last line is a line too.
-      let last = file === this.#files.length - 1;
       while (end > 0) {
         const start = Math.max(0, end - blockBytes);
         const { bytesRead } = await handle.read(this.#block, 0, end - start, start);
@@ -143,11 +143,14 @@ class LogReader {
           const before = recordEnd < 2 ? -1 : this.#block.lastIndexOf(newline, recordEnd - 2);
           if (before < 0 && start > 0) break;
           const record = before + 1;
-          if (isRecord(this.#block, record, recordEnd) && (last || endsLine(this.#block, record))) {
-            if (left === 0) return { file, offset: start + recordEnd };
-            left--;
+          if (isRecord(this.#block, record, recordEnd)) {
+            const stream = streamOf(this.#block, record);
+            if (!seen[stream] || endsLine(this.#block, record)) {
+              if (left === 0) return { file, offset: start + recordEnd };
+              left--;
+            }
+            seen[stream] = true;
           }
-          last = false;
           recordEnd = record;
         }
         // No record is longer than a block: what comes before is no log.

@@ -36,7 +36,11 @@ export class TestDaemon {
   readonly socket = `${this.root}/brig.sock`;
   #process: ReturnType<typeof Bun.spawn> | undefined;
 
-  constructor(readonly options: string[] = []) {}
+  /** `wrapper`: a command that executes the one it is given, such as unshare. */
+  constructor(
+    readonly options: string[] = [],
+    readonly wrapper: string[] = [],
+  ) {}
 
   get pid(): number {
     return this.#process?.pid ?? 0;
@@ -48,7 +52,8 @@ export class TestDaemon {
 
   async start(): Promise<this> {
     this.#process = Bun.spawn(
-      ["/bin/sh", "-c", `exec "$@" >>${this.root}/log 2>&1`, "sh", brigBinary, "daemon", "-H", this.host]
+      ["/bin/sh", "-c", `exec "$@" >>${this.root}/log 2>&1`, "sh", ...this.wrapper, brigBinary]
+        .concat(["daemon", "-H", this.host])
         .concat(["--data-root", `${this.root}/data`, "--exec-root", `${this.root}/run`])
         .concat(["--pidfile", `${this.root}/brig.pid`, "--bridge", this.bridge, "--config-file", `/dev/null`])
         .concat(this.options),

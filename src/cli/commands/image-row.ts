@@ -42,7 +42,7 @@ export function imageRow(image: ImageSummary, name: ImageName, truncate: boolean
     Repository: () => name.repository,
     Tag: () => name.tag,
     Digest: () => name.digest,
-    CreatedSince: () => (createdMs > 0 ? `${humanDuration(nowMs - createdMs)} ago` : UNKNOWN),
+    CreatedSince: () => `${humanDuration(nowMs - createdMs)} ago`,
     CreatedAt: () => localTimeText(createdMs),
     Size: () => humanSize(size, 3),
     Containers: () => (containers === -1 ? UNKNOWN : String(containers)),

@@ -1,0 +1,59 @@
+/** Help, word for word as the docker client of the version whose words Brig speaks prints it. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
+
+/** Other versions of the client have other flags and words. */
+const spoken = Bun.spawnSync(["docker", "--version"]).stdout.toString().startsWith("Docker version 28.2.");
+
+const words = (text: string) => text.trim().split(/\s+/);
+const direct = words(`create run start stop restart kill pause unpause rm rename wait attach exec logs ps inspect top
+  port load import pull images tag rmi events info version update stats history`);
+const ofContainer = words(`create run start stop restart kill pause unpause rm remove rename wait attach exec logs ls
+  list ps inspect top port update stats prune`);
+const ofImage = words("load import pull ls list inspect tag rm remove prune history");
+const commands = [
+  ...direct.map((name) => [name]),
+  ...ofContainer.map((name) => ["container", name]),
+  ...ofImage.map((name) => ["image", name]),
+];
+
+/** Lines of docker's help that Brig's does not have, each with the reason. */
+const unsupported = [
+  // Experimental in 28.2, and of no use without several platforms of one image.
+  /^ +--tree {12}List multi-platform images as a tree \(EXPERIMENTAL\)$/,
+];
+
+/** Lines that are the program's own. */
+const own = [/^ {2}(docker|brig) .*$/, /^Usage:/];
+
+describe.skipIf(!spoken)("help", () => {
+  const daemon = new TestDaemon();
+  let program: string;
+  beforeAll(async () => {
+    await daemon.start();
+    program = join(daemon.root, "docker");
+    symlinkSync(brigBinary, program);
+  });
+  afterAll(() => daemon.dispose());
+
+  test.each(commands.map((command) => [command.join(" "), command] as const))("%s", async (_, command) => {
+    // The client asks the daemon, and hides what is for Windows alone.
+    const env = { DOCKER_HOST: daemon.host };
+    const [theirs, ours] = await Promise.all([
+      run(["docker", ...command, "--help"], { env }),
+      run([program, ...command, "--help"], { env }),
+    ]);
+    const supported = theirs.stdout.split("\n").filter((line) => !unsupported.some((pattern) => pattern.test(line)));
+    expect(ours.stdout.split("\n")).toEqual(supported);
+    expect([ours.code, ours.stderr]).toEqual([theirs.code, theirs.stderr]);
+  });
+
+  test("called by its own name it says so, and nothing else differs", async () => {
+    const [asDocker, asBrig] = await Promise.all([run([program, "run", "--help"]), run([brigBinary, "run", "--help"])]);
+    const shared = (text: string) => text.split("\n").filter((line) => !own.some((pattern) => pattern.test(line)));
+    expect(asBrig.stdout).toStartWith("Usage:  brig run [OPTIONS] IMAGE [COMMAND] [ARG...]\n");
+    expect(shared(asBrig.stdout)).toEqual(shared(asDocker.stdout));
+  });
+});
