@@ -107,11 +107,14 @@ describe("load, tag, list, rmi", () => {
     const table = ["images", "--no-trunc", "--format", "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.Size}}"];
     expect(lines(await daemon.brig(...table))).toEqual(lines(await docker(...table)));
     expect((await docker("rmi", "other:x")).stdout).toBe("Untagged: other:x\n");
-    await docker("create", "--name", "user", "archived:1", "true");
-    expect((await docker("rmi", "archived:1")).stderr).toContain("conflict: unable to ");
+    await docker("import", `${daemon.root}/busybox.tar`, "mine:1");
+    await docker("create", "--name", "user", "mine:1", "true");
+    expect((await docker("rmi", "mine:1")).stderr).toContain(
+      'conflict: unable to remove repository reference "mine:1" (must force) - container ',
+    );
     await docker("rm", "user");
-    const removed = await docker("rmi", "-f", "archived:1");
-    expect(removed.stdout).toContain("Untagged: archived:1");
+    expect((await docker("rmi", "mine:1")).stdout).toMatch(/^Untagged: mine:1\nDeleted: sha256:/);
+    expect((await docker("rmi", "-f", "archived:1")).stdout).toContain("Untagged: archived:1");
   });
   test("import with changes", async () => {
     await docker(

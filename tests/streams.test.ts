@@ -179,7 +179,7 @@ describe("logs", () => {
     expect((await logs()).stderr).toBe("bad\n");
     // stderr's line is one of the four; an unfinished line is one too, wherever it is.
     expect((await daemon.brig("logs", "--tail", "4", "talks")).stdout).toBe("line4\nline5\nunfinished");
-    expect((await logs("-t", "-n", "1")).stdout).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z unfinished/);
+    expect((await logs("-t", "-n", "2")).stdout).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z unfinished/);
     expect((await logs("--since", "1h")).stdout).toContain("line1");
     expect((await logs("--until", "2020-01-01T00:00:00")).stdout).toBe("");
     await docker("rm", "talks");

@@ -10,7 +10,7 @@ const result = await Bun.build({
   minify: true,
   bytecode: true,
   format: "esm",
-  // Without it the command line loads what only the daemon imports: 20 ms more.
+  // A command loads its own code only: that is worth 13 ms of each.
   splitting: true,
   define: {
     BRIG_VERSION: JSON.stringify(version),

@@ -73,7 +73,8 @@ function readText(request: IncomingMessage, limitBytes: number): Promise<string>
 /** The body's bytes as they come, with back-pressure. Throws ClientGone where the body is cut off. */
 export async function* readStream(request: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of request) yield chunk as Buffer;
+    // Whoever leaves early answers on the same connection: it has to outlive this.
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
   } catch {
     throw new ClientGone("unexpected EOF");
   }

@@ -99,17 +99,25 @@ export function downgradeImages(images: ImageSummary[], minor: number): ImageSum
   return images.map((image) => ({ ...image, VirtualSize: image.Size }));
 }
 
-/** Fields of a container's configuration that images' had until 1.49, with what they always were. */
+/** Fields of an image's configuration until 1.49, with what they were where the image says nothing of them. */
 const emptyImageConfig = {
   Hostname: "",
   Domainname: "",
+  User: "",
   AttachStdin: false,
   AttachStdout: false,
   AttachStderr: false,
   Tty: false,
   OpenStdin: false,
   StdinOnce: false,
+  Env: null,
+  Cmd: null,
   Image: "",
+  Volumes: null,
+  WorkingDir: "",
+  Entrypoint: null,
+  OnBuild: null,
+  Labels: null,
 };
 
 /** GET /images/{name}/json for a client of `minor`. */
@@ -120,7 +128,7 @@ export function downgradeImage(image: ImageInspect, minor: number): ImageInspect
     DockerVersion: "",
     ...image,
   };
-  if (minor < 50 && image.Config) old.Config = { ...emptyImageConfig, ...image.Config };
+  if (minor < 50 && image.Config) old.Config = { ...emptyImageConfig, ...image.Config } as ImageInspect["Config"];
   if (minor < 44) old.VirtualSize = image.Size ?? 0;
   return old;
 }

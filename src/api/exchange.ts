@@ -20,6 +20,9 @@ const reasons: Record<number, string> = {
   503: "Service Unavailable",
 };
 
+/** How long a client may go on sending a body that has been refused. */
+const unreadPatienceMs = 1000;
+
 /** Connections that carry no HTTP any more. */
 export const takenOver = new WeakSet<object>();
 
@@ -97,9 +100,11 @@ export class Exchange {
     if ("response" in this.#outlet) {
       const { response } = this.#outlet;
       // What of a body has not been read by now would be taken for the next request.
-      if (hasBody(this.request) && !this.request.complete) headers.Connection = "close";
+      const isUnread = hasBody(this.request) && !this.request.complete;
+      if (isUnread) headers.Connection = "close";
       response.writeHead(status, headers);
-      response.end(this.request.method === "HEAD" ? undefined : body);
+      if (isUnread) endAfterBody(this.request, response, body);
+      else response.end(this.request.method === "HEAD" ? undefined : body);
       return;
     }
     headers.Connection = "close";
@@ -153,6 +158,19 @@ export class Exchange {
     if ("response" in this.#outlet) this.#outlet.response.destroy();
     else this.#outlet.socket.destroy();
   }
+}
+
+/** Answers a client that is still sending: hung up on now, it would report that, and not read why. */
+function endAfterBody(request: IncomingMessage, response: ServerResponse, body: string): void {
+  response.write(body);
+  const end = () => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, unreadPatienceMs);
+  request.once("end", end);
+  request.once("close", end);
+  request.resume();
 }
 
 function headOf(status: string, headers: OutgoingHttpHeaders): string {

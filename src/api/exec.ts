@@ -45,8 +45,9 @@ async function start(containers: ContainersRoom, exchange: Exchange): Promise<vo
     exchange.empty(200);
     return;
   }
-  const client = exchange.takeOver(streamType(attachment.tty, minor));
-  await joinStreams(client, attachment, !attachment.tty);
+  // What the start says counts, not whether there is a terminal: clients read the frames that they asked for.
+  const client = exchange.takeOver(streamType(tty, minor));
+  await joinStreams(client, attachment, !tty);
 }
 
 /** `[height, width]`, or nothing where it says nothing. Throws where it is no pair. */

@@ -44,7 +44,7 @@ function parseInteger(value: string): number {
 export function filtersOf(query: URLSearchParams, name = "filters"): Filters {
   const text = query.get(name);
   const filters: Filters = new Map();
-  if (!text) return filters;
+  if (!text || text === "null") return filters;
   for (const [key, values] of entriesOf(parse(text))) {
     if (Array.isArray(values) && values.every((value) => typeof value === "string")) filters.set(key, values);
     else

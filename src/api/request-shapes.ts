@@ -1,4 +1,5 @@
 /** The shapes of all request bodies (Engine API, the `body` parameters). */
+import type { ExecConfig } from "../containers/exec.ts";
 import type {
   ContainerConfig,
   DeviceMapping,
@@ -315,22 +316,7 @@ export const updateBody: Shape<UpdateBody> = struct<UpdateBody>(
 );
 
 /** POST /containers/{id}/exec */
-export interface ExecCreateBody {
-  AttachStdin?: boolean;
-  AttachStdout?: boolean;
-  AttachStderr?: boolean;
-  /** Height and width. */
-  ConsoleSize?: number[];
-  DetachKeys?: string;
-  Tty?: boolean;
-  Env?: string[];
-  Cmd?: string[];
-  Privileged?: boolean;
-  User?: string;
-  WorkingDir?: string;
-}
-
-export const execCreateBody: Shape<ExecCreateBody> = struct<ExecCreateBody>(
+export const execCreateBody: Shape<ExecConfig> = struct<ExecConfig>(
   "ExecOptions",
   {
     AttachStdin: boolean,

@@ -61,7 +61,7 @@ async function post(
   try {
     return await request();
   } catch (error) {
-    const isMissing = error instanceof EngineError && error.status === 404 && /no such image/i.test(error.reason);
+    const isMissing = error instanceof EngineError && error.status === 404;
     if (!isMissing || flags.string("pull") !== "missing") throw error;
     const quiet = flags.bool("quiet");
     if (!quiet) ctx.err(`Unable to find image '${await familiarName(body.Image ?? "")}' locally\n`);

@@ -36,8 +36,10 @@ export async function attachToContainer(
   if (status === "paused") throw conflict(`container ${container.id} is paused, unpause the container before attach`);
   if (status === "restarting")
     throw conflict(`container ${container.id} is restarting, wait until the container is running`);
+  if (request.detachKeys) parseDetachKeys(request.detachKeys);
   const before = request.logs ? logChunks(rooms, container, request) : undefined;
   const tty = container.record.config.Tty ?? false;
+  announce(rooms, container, "attach");
   if (!request.stream) return onlyLogs(tty, before);
   const console = consoleOf(rooms, container);
   const attachment = console.attach(request);
@@ -49,13 +51,13 @@ export async function attachToContainer(
 
 /** The container's console, made with its first client or its start. */
 export function consoleOf(rooms: Rooms, container: Container): Console {
-  const { config, state } = container.record;
+  const { config } = container.record;
   const tty = config.Tty ?? false;
   container.console ??= new Console({
     directory: bundleDir(rooms.settings, container.id),
     tty,
     closesStdin: !tty && (config.OpenStdin ?? false) && (config.StdinOnce ?? false),
-    isAlive: () => isAlive(state.pid, state.pidStartTime),
+    isAlive: () => isAlive(container.record.state.pid, container.record.state.pidStartTime),
   });
   return container.console;
 }

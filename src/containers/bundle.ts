@@ -1,7 +1,7 @@
 /** The OCI bundle of a run: files over the image's /etc, namespaces, mounts, and the spec that names them. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount } from "../kernel/mount.ts";
-import { conflict } from "../lib/errors.ts";
+import { conflict, systemError } from "../lib/errors.ts";
 import { hostHostsFile, hostnameFile, hostResolvConf, hostsFile, resolvConf } from "../networks/files.ts";
 import type { Sandbox } from "../networks/networks.ts";
 import { containerEnvironment } from "../runtime/environment.ts";
@@ -86,8 +86,14 @@ function namespace(rooms: Rooms, mode: string | undefined, kind: "pid" | "ipc"):
 /** The host directory that is to be /dev/shm, made where the container shares its own. */
 function shmPath(rooms: Rooms, { id, hostConfig }: ContainerRecord): string | undefined {
   const mode = hostConfig.IpcMode ?? "";
-  if (mode.startsWith("container:"))
-    return shmDir(rooms.settings, runningPartner(rooms, mode.slice("container:".length), "ipc").id);
+  if (mode.startsWith("container:")) {
+    const { id: donor, record } = runningPartner(rooms, mode.slice("container:".length), "ipc");
+    if (record.hostConfig.IpcMode !== "shareable")
+      throw systemError(
+        `failed to join IPC namespace: container ${donor}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      );
+    return shmDir(rooms.settings, donor);
+  }
   if (mode !== "shareable") return undefined;
   const path = shmDir(rooms.settings, id);
   mkdirSync(path, { recursive: true });

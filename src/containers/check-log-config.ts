@@ -9,7 +9,11 @@ const attributeOptions = ["labels", "labels-regex", "env", "env-regex", "tag"];
 const deliveryOptions = ["mode", "max-buffer-size"];
 
 const drivers: Record<string, { options: string[]; unknown: (option: string) => string } | undefined> = {
-  local: { options: fileOptions, unknown: (option) => `unknown log opt '${option}' for log driver local` },
+  // With more than Docker's has: who names no driver may mean json-file's options.
+  local: {
+    options: [...fileOptions, ...attributeOptions],
+    unknown: (option) => `unknown log opt '${option}' for log driver local`,
+  },
   "json-file": {
     options: [...fileOptions, ...attributeOptions],
     unknown: (option) => `unknown log opt '${option}' for json-file log driver`,
@@ -33,9 +37,7 @@ export function checkLogConfig({ Type, Config }: NonNullable<HostConfig["LogConf
   const type: string = Type || defaultDriver;
   const options = Config ?? {};
   if (!Object.hasOwn(drivers, type))
-    throw invalidParameter(
-      `error looking up logging plugin ${type}: plugin "${type}" not found (this engine has ${logDrivers.join(", ")})`,
-    );
+    throw invalidParameter(`error looking up logging plugin ${type}: plugin "${type}" not found`);
   const mode = options.mode ?? "";
   if (!["", "blocking", "non-blocking"].includes(mode))
     throw invalidParameter(`logger: logging mode not supported: ${mode}`);

@@ -45,7 +45,7 @@ function checkHealth({
 
 function checkConfig(config: ContainerConfig): void {
   const { WorkingDir, Env, StopSignal, Healthcheck } = config;
-  if (WorkingDir && !WorkingDir.startsWith("/"))
+  if (WorkingDir && (!WorkingDir.startsWith("/") || WorkingDir.includes("\0")))
     throw invalidParameter(`the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`);
   for (const entry of Env ?? [])
     if (entry === "" || entry.startsWith("=") || entry.includes("\0"))
@@ -94,7 +94,7 @@ function checkMounts(config: ContainerConfig, hostConfig: HostConfig): void {
   }
   for (const from of hostConfig.VolumesFrom ?? []) parseVolumesFrom(from);
   for (const destination of Object.keys(config.Volumes ?? {}))
-    if (!destination.startsWith("/") || cleanDestination(destination) === "/")
+    if (!destination.startsWith("/") || cleanDestination(destination) === "/" || destination.includes("\0"))
       throw invalidParameter(`invalid mount path: '${destination}' mount path must be absolute`);
 }
 

@@ -60,7 +60,7 @@ export class Container {
     settle(this.#exitWaiters, exit);
   }
 
-  /** Tells everybody who waits that the container is gone. */
+  /** Tells everybody who waits that the container is gone, or, with an error, that it could not be removed. */
   announceRemoval(exit: Exit): void {
     settle(this.#exitWaiters, exit);
     settle(this.#removalWaiters, exit);

@@ -1,5 +1,6 @@
 /** The verbs of a container's life, by the name or id a client gives. Each has a file of its own. */
 
+import { BrigError } from "../lib/errors.ts";
 import type { Attachment } from "../runtime/console.ts";
 import type {
   ContainerInspectResponse,
@@ -56,8 +57,13 @@ export class Containers {
     return restartContainer(this.#rooms, this.find(nameOrId), options);
   }
 
-  kill(nameOrId: string, signal?: string): Promise<void> {
-    return killContainer(this.#rooms, this.find(nameOrId), nameOrId, signal);
+  async kill(nameOrId: string, signal?: string): Promise<void> {
+    try {
+      await killContainer(this.#rooms, this.find(nameOrId), signal || "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof BrigError)) throw error;
+      throw new BrigError(error.kind, `cannot kill container: ${nameOrId}: ${error.message}`, { cause: error });
+    }
   }
 
   pause(nameOrId: string): Promise<void> {

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import { join } from "node:path";
-import { notFound } from "../lib/errors.ts";
+import { invalidParameter, messageOf, notFound } from "../lib/errors.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
@@ -19,7 +19,7 @@ import type { Rooms } from "./rooms.ts";
 
 /** POST /containers/create */
 export interface CreateRequest {
-  /** Without a leading slash; a name is made up where there is none. */
+  /** With or without a leading slash; a name is made up where there is none. */
   name?: string;
   /** `os[/arch[/variant]]` */
   platform?: string;
@@ -38,7 +38,8 @@ export async function createContainer(
 ): Promise<{ Id: string; Warnings: string[] }> {
   const { store, images, networks, rootfs, settings } = rooms;
   const warnings = checkCreateRequest(request, settings.checkHost);
-  if (request.name) store.checkName(request.name);
+  const wanted = request.name?.replace(/^\//, "");
+  if (request.name) store.checkName(wanted!);
   const image = images.get(request.config.Image ?? "");
   checkPlatform(request, image);
 
@@ -47,7 +48,8 @@ export async function createContainer(
   const hostConfig = fillHostConfig(request.hostConfig, settings.hostConfigDefaults);
   const networkMode = hostConfig.NetworkMode ?? "bridge";
   for (const mode of [networkMode, hostConfig.PidMode, hostConfig.IpcMode])
-    if (mode?.startsWith("container:")) store.find(mode.slice("container:".length));
+    if (mode?.startsWith("container:")) findOther(rooms, mode.slice("container:".length));
+  for (const link of hostConfig.Links ?? []) findOther(rooms, link.split(":")[0]!);
   // Clients call the default network by a name of their own.
   const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
   const endpoints = onDefault === undefined ? named : { bridge: onDefault, ...named };
@@ -57,43 +59,52 @@ export async function createContainer(
     config.Hostname ||= networkMode === "host" || hostConfig.UTSMode === "host" ? hostHostname() : id.slice(0, 12);
 
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
-  const mounts = await resolveMounts(id, config, hostConfig, {
-    volumes: rooms.volumes,
-    volumesFrom: (other) => store.find(other).record.mounts,
-  });
   try {
     await rootfs.create(id, image.diffIds);
     writeFileSync(join(containerDir(settings, id), "diff", ".dockerenv"), "", { mode: 0o755 });
-    // From here to `add` nothing waits, so that a name that was free stays free and an image that was there stays.
-    const name = request.name || generateName((candidate) => store.byName(candidate) !== undefined);
+    // From here on nothing waits, so that a name that was free stays free and an image that was there stays.
+    const name = wanted || generateName((candidate) => store.byName(candidate) !== undefined);
     store.checkName(name);
     images.get(image.id);
-    const record: ContainerRecord = {
-      id,
-      name,
-      created: nowRfc3339Nano(),
-      config,
-      hostConfig,
-      endpoints,
-      imageId: image.id,
-      platform: { os: image.os, architecture: image.architecture, variant: image.variant },
-      diffIds: image.diffIds,
-      path,
-      args,
-      mounts,
-      state: createdState(),
-      restartCount: 0,
-      manuallyStopped: false,
-    };
-    const container = new Container(record);
-    store.add(container);
+    const container = store.add(() => {
+      const mounts = resolveMounts(config, hostConfig, {
+        volumes: rooms.volumes,
+        volumesFrom: (other) => findOther(rooms, other).record.mounts,
+      });
+      const record: ContainerRecord = {
+        id,
+        name,
+        created: nowRfc3339Nano(),
+        config,
+        hostConfig,
+        endpoints,
+        imageId: image.id,
+        platform: { os: image.os, architecture: image.architecture, variant: image.variant },
+        diffIds: image.diffIds,
+        path,
+        args,
+        mounts,
+        state: createdState(),
+        restartCount: 0,
+        manuallyStopped: false,
+      };
+      return new Container(record);
+    });
     announce(rooms, container, "create");
     return { Id: id, Warnings: warnings };
   } catch (error) {
     await rootfs.remove(id);
-    for (const mount of mounts)
-      if (mount.Type === "volume" && isAnonymous(mount.Name)) await rooms.volumes.remove(mount.Name!, true);
+    rooms.volumes.removeStrays();
     throw error;
+  }
+}
+
+/** A container that a request names. That there is none is not a 404: clients take that for a missing image and pull it. */
+function findOther({ store }: Rooms, nameOrId: string): Container {
+  try {
+    return store.find(nameOrId);
+  } catch (error) {
+    throw invalidParameter(messageOf(error));
   }
 }
 

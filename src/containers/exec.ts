@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { conflict, invalidParameter, messageOf, notFound } from "../lib/errors.ts";
 import type { Attachment, Console } from "../runtime/console.ts";
+import { parseDetachKeys } from "../runtime/detach-keys.ts";
 import { containerEnvironment } from "../runtime/environment.ts";
 import { hostFacts } from "../runtime/host-facts.ts";
 import { buildExecProcess } from "../runtime/spec.ts";
@@ -12,7 +13,6 @@ import { withDetachKeys } from "./attach.ts";
 import type { Container } from "./container.ts";
 import { bundleDir } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
-import { exitCodeFor } from "./start.ts";
 
 /** POST /containers/{id}/exec */
 export interface ExecConfig {
@@ -60,9 +60,10 @@ export class Exec {
 /** How long an ended exec can still be asked for its exit code. */
 const keepEndedMs = 300_000;
 
-/** Makes an exec. Throws where the container does not run or stands still, and where no command is named. */
+/** Makes an exec. Throws where the container does not run or stands still, and where no command is named, or keys that are none. */
 export function createExec(rooms: Rooms, container: Container, config: ExecConfig): Exec {
   if (!config.Cmd?.length) throw invalidParameter("No exec command specified");
+  if (config.DetachKeys) parseDetachKeys(config.DetachKeys);
   requireReady(container);
   for (const exec of container.execs)
     if (exec.endedAtMs !== 0 && Date.now() - exec.endedAtMs > keepEndedMs) forget(rooms, exec);
@@ -102,8 +103,8 @@ export async function startExec(rooms: Rooms, exec: Exec, options: ExecStart): P
   } catch (error) {
     exec.running = false;
     exec.endedAtMs = Date.now();
-    const code = exitCodeFor(messageOf(error));
-    exec.exitCode = code === 127 ? 127 : 126;
+    // Docker tells apart what is not there from what cannot be executed for run alone.
+    exec.exitCode = 126;
     if (options.detach) throw error;
     return failedAttachment(exec, messageOf(error));
   }
@@ -114,6 +115,8 @@ async function launch(rooms: Rooms, exec: Exec, options: ExecStart): Promise<Att
   const { record, id } = container;
   const { settings } = rooms;
   const tty = config.Tty ?? false;
+  // Its end is being dealt with: nothing must be mounted or made in its place any more.
+  if (!rooms.rootfs.isMounted(id)) throw conflict(`container ${id} is not running`);
   const user = resolveUser(rooms.rootfs.mount(id, record.diffIds), config.User || record.config.User || "", [
     ...(config.User ? [] : (record.hostConfig.GroupAdd ?? [])),
   ]);

@@ -17,14 +17,17 @@ export interface RunEnd {
   finishedAt: string;
 }
 
-/** Records the end of a run, takes down what it had, and does what the restart policy or `--rm` wants. */
+/**
+ * Takes down what a run had, records its end, and does what the restart policy or `--rm` wants. Where something cannot
+ * be taken down, it throws after all the rest is done: nobody waits in vain.
+ */
 export function handleExit(rooms: Rooms, container: Container, end: RunEnd): Promise<void> {
   return container.lock.run(async () => {
     if (!container.running) return;
     const { record } = container;
     const { state } = record;
     const oomKilled = existsSync(join(bundleDir(rooms.settings, container.id), "oom"));
-    await cleanUpRun(rooms, container);
+    const trouble: unknown = await cleanUpRun(rooms, container).catch((error) => error ?? "unknown");
     const runMs = Math.max(0, Date.parse(end.finishedAt) - Date.parse(state.startedAt));
     record.state = { ...state, status: "exited", pid: 0, pidStartTime: 0, conmonPid: 0, oomKilled, ...end };
     if (oomKilled) announce(rooms, container, "oom");
@@ -32,29 +35,41 @@ export function handleExit(rooms: Rooms, container: Container, end: RunEnd): Pro
       exitCode: String(end.exitCode),
       execDuration: String(Math.floor(runMs / 1000)),
     });
-    const restarts = !container.keepAfterExit && !container.removalBegun && wantsRestart(record, end.exitCode);
-    if (restarts) {
-      scheduleRestart(rooms, container, runMs);
+    const isKept = container.keepAfterExit || container.removalBegun;
+    try {
+      if (!isKept && wantsRestart(record, end.exitCode)) scheduleRestart(rooms, container, runMs);
+      else rooms.store.save(container);
+    } finally {
       container.endRun({ exitCode: end.exitCode });
-      return;
     }
-    rooms.store.save(container);
-    container.endRun({ exitCode: end.exitCode });
-    if (record.hostConfig.AutoRemove && !container.keepAfterExit && !container.removalBegun)
-      await erase(rooms, container, true);
+    rooms.runtimeFor(record.hostConfig.Runtime ?? "").forgetExit(container.id);
+    if (record.hostConfig.AutoRemove && !isKept) await erase(rooms, container, true);
+    if (trouble !== undefined) throw trouble;
   });
 }
 
-/** Takes down everything a run had outside the writable layer. Each step may be repeated, and may find nothing to do. */
+/**
+ * Takes down everything a run had outside the writable layer. Each step may be repeated, and may find nothing to do.
+ * Throws what the first step that failed has thrown, when all have been tried.
+ */
 export async function cleanUpRun(rooms: Rooms, container: Container): Promise<void> {
   const { id, record } = container;
   container.console?.close();
   container.console = undefined;
   endExecs(rooms, container);
   rooms.rotation.unwatch(id);
-  rooms.networks.release(id);
-  await rooms.runtimeFor(record.hostConfig.Runtime ?? "").delete(id);
-  removeBundle(rooms, id);
+  const failures: unknown[] = [];
+  for (const step of [
+    () => rooms.networks.release(id),
+    () => rooms.runtimeFor(record.hostConfig.Runtime ?? "").delete(id),
+    () => removeBundle(rooms, id),
+  ])
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Unmounts the root and removes the bundle. Idempotent. Throws where something cannot be unmounted. */

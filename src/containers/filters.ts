@@ -8,6 +8,7 @@ import type { Rooms } from "./rooms.ts";
 export type Filters = Map<string, string[]>;
 
 const statuses = new Set<ContainerStatus>(["created", "running", "paused", "restarting", "removing", "exited", "dead"]);
+const healths = new Set(["none", "starting", "healthy", "unhealthy"]);
 const known = new Set(
   "ancestor before exited expose health id isolation is-task label label! name network publish since status volume until".split(
     " ",
@@ -63,7 +64,7 @@ function filterBy(rooms: Rooms, name: string, values: string[]): (container: Con
         );
     case "network":
       return ({ record, id }) => {
-        const attached = Object.entries(rooms.networks.settingsOf(id, record.state.pid).Networks ?? {});
+        const attached = Object.entries(rooms.networks.settingsOf(id, record.state.pid, record).Networks ?? {});
         return values.some(
           (value) =>
             record.hostConfig.NetworkMode === value ||
@@ -86,10 +87,14 @@ function filterBy(rooms: Rooms, name: string, values: string[]): (container: Con
       };
     }
     case "health":
+      for (const value of values)
+        if (!healths.has(value)) throw invalidParameter(`unrecognized filter value for health: ${value}`);
       return ({ record }) => values.includes(record.config.Healthcheck?.Test?.length ? "starting" : "none");
     case "isolation":
       return () => values.includes("default") || values.includes("");
     case "is-task":
+      if (values.some((value) => !/^(1|t|true|0|f|false)$/i.test(value)))
+        throw invalidParameter(`invalid filter 'is-task=[${values.join(" ")}]'`);
       return () => values.some((value) => ["false", "0", "f", "F", "False", "FALSE"].includes(value));
     default:
       return () => true;
@@ -124,7 +129,10 @@ export function hasLabel(labels: Record<string, string> | undefined, wanted: str
 }
 
 function integer(filter: string, value: string): number {
-  if (!/^-?\d+$/.test(value)) throw invalidParameter(`invalid filter '${filter}=${value}'`);
+  if (!/^[-+]?\d+$/.test(value))
+    throw invalidParameter(
+      `invalid filter '${filter}=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+    );
   return Number(value);
 }
 

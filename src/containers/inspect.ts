@@ -50,7 +50,7 @@ export async function inspectContainer(
     ...(size ? { SizeRw: writable, SizeRootFs: writable + rooms.rootfs.virtualSize(record.diffIds) } : {}),
     Mounts: record.mounts,
     Config: inspectedConfig(record.config),
-    NetworkSettings: rooms.networks.settingsOf(id, state.pid),
+    NetworkSettings: rooms.networks.settingsOf(id, state.pid, record),
   };
 }
 

@@ -44,7 +44,7 @@ export async function listContainers(rooms: Rooms, query: ListQuery): Promise<Co
 
 function summarise(rooms: Rooms, container: Container, nowMs: number): ContainerSummary {
   const { record, id } = container;
-  const settings = rooms.networks.settingsOf(id, record.state.pid);
+  const settings = rooms.networks.settingsOf(id, record.state.pid, record);
   return {
     Id: id,
     Names: [`/${record.name}`],

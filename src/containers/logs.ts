@@ -39,7 +39,7 @@ export function logsOfContainer(rooms: Rooms, container: Container, request: Log
   return readLogs(logPath(rooms.settings, id), {
     ...request,
     tty: record.config.Tty ?? false,
-    details: request.details ? detailsOf(record) : "",
+    details: request.details ? detailsOf(record) : undefined,
     ended: container.running ? container.runEnded : AbortSignal.abort(),
   });
 }

@@ -34,12 +34,11 @@ function mergeMaps<V>(lower: Record<string, V> | null | undefined, upper: Record
   return Object.keys(merged).length === 0 ? undefined : merged;
 }
 
-/** The request's variables first, then those of the image that the request does not set or take away. */
+/** The request's variables first, bare names that take one away among them, then those of the image it does not name. */
 function mergeEnv(request: string[], image: string[]): string[] {
   const nameOf = (variable: string) => variable.split("=", 1)[0];
   const set = new Set(request.map(nameOf));
-  const merged = [...request, ...image.filter((variable) => !set.has(nameOf(variable)))];
-  return merged.filter((variable) => variable.includes("="));
+  return [...request, ...image.filter((variable) => !set.has(nameOf(variable)))];
 }
 
 function mergeHealthcheck(request: ContainerConfig, image: ImageConfig): ContainerConfig["Healthcheck"] {

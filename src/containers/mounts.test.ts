@@ -18,8 +18,8 @@ afterAll(() => {
 });
 
 const others: Record<string, MountPoint[]> = {};
-const resolve = (hostConfig: HostConfig, config: ContainerConfig = {}) =>
-  resolveMounts("id", config, hostConfig, { volumes, volumesFrom: (name) => others[name] ?? [] });
+const resolve = async (hostConfig: HostConfig, config: ContainerConfig = {}) =>
+  resolveMounts(config, hostConfig, { volumes, volumesFrom: (name) => others[name] ?? [] });
 
 test("binds, volumes, tmpfs as inspect shows them", async () => {
   const points = await resolve(

@@ -79,12 +79,7 @@ function mountPoint(mount: Mount, sources: MountSources): MountPoint {
  * anonymous volume for each VOLUME that has nothing at its place yet. Makes the volumes that are missing. The request
  * has been checked. Throws invalidParameter where a source of --mount is not there.
  */
-export async function resolveMounts(
-  _containerId: string,
-  config: ContainerConfig,
-  hostConfig: HostConfig,
-  sources: MountSources,
-): Promise<MountPoint[]> {
+export function resolveMounts(config: ContainerConfig, hostConfig: HostConfig, sources: MountSources): MountPoint[] {
   const byDestination = new Map<string, MountPoint>();
   const put = (point: MountPoint) => byDestination.set(point.Destination ?? "", point);
 
@@ -132,12 +127,14 @@ function checkPropagation(path: string, propagation: string): void {
 }
 
 /** Read-only also for what is mounted below, where the kernel can do that (5.12). */
-function readOnlyOption(options: Mount["BindOptions"]): string {
+function readOnlyOption(source: string, options: Mount["BindOptions"]): string {
   const [major, minor] = hostFacts().kernel;
   const canRecurse = major > 5 || (major === 5 && minor >= 12);
   if (options?.ReadOnlyForceRecursive && !canRecurse)
     throw invalidParameter("this host's kernel cannot mount recursively read-only (it needs 5.12)");
-  return canRecurse && !options?.ReadOnlyNonRecursive && !options?.NonRecursive ? "rro" : "ro";
+  // Nothing is mounted below a file, and crun before 1.9 cannot do it there.
+  const recurse = canRecurse && !options?.ReadOnlyNonRecursive && !options?.NonRecursive;
+  return recurse && statSync(source).isDirectory() ? "rro" : "ro";
 }
 
 function bindMount(point: MountPoint, options: Mount["BindOptions"]): OciMount {
@@ -145,7 +142,7 @@ function bindMount(point: MountPoint, options: Mount["BindOptions"]): OciMount {
   const source = point.Source ?? "";
   if (point.Type === "bind") checkPropagation(source, propagation);
   const mountOptions = [options?.NonRecursive ? "bind" : "rbind", propagation];
-  if (!point.RW) mountOptions.push(readOnlyOption(options));
+  if (!point.RW) mountOptions.push(readOnlyOption(source, options));
   return { destination: point.Destination ?? "", type: "bind", source, options: mountOptions };
 }
 

@@ -50,6 +50,8 @@ export interface ContainerRecord {
   restartCount: number;
   /** Stopped by a person: `unless-stopped` does not bring it back. */
   manuallyStopped: boolean;
+  /** While it is being removed: whether its anonymous volumes go too. Who finds it half removed goes on by this. */
+  removesVolumes?: boolean;
 }
 
 /** The state of a container that was never started. */

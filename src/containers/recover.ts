@@ -1,78 +1,141 @@
 /**
  * What a daemon does about containers when it starts: the same after a clean stop, a kill -9 and a reboot. Rows are
- * compared with what the kernel and conmon's files say, and the difference is mended.
+ * compared with what the kernel and conmon's files say, and the difference is mended. One container that cannot be
+ * mended does not keep the others waiting: it is told to `warn`.
  */
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { isAlive } from "../kernel/process.ts";
 import { messageOf } from "../lib/errors.ts";
-import { formatRfc3339Nano, nowRfc3339Nano } from "../lib/time.ts";
+import { formatRfc3339Nano } from "../lib/time.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Container } from "./container.ts";
 import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
 import { watchLogSize } from "./logs.ts";
+import { bundleDir } from "./paths.ts";
 import { erase } from "./remove.ts";
 import { wantsStartWithDaemon } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
 import { startContainer } from "./start.ts";
 
-/** Docker's exit code for a container whose end nobody saw. */
-const unknownExitCode = 255;
+type Warn = (message: string) => void;
 
-/** First half, before networks and mounts are mended: finds out which containers still run, and follows them again. */
-export async function findRunning(rooms: Rooms): Promise<{ live: Container[]; ended: Map<Container, RunEnd> }> {
+/** How many containers are started at a time. */
+const startsAtOnce = 8;
+
+/** First part, before networks and mounts are mended: finds out which containers still run, and follows them again. */
+export async function findRunning(
+  rooms: Rooms,
+  warn: Warn,
+): Promise<{ live: Container[]; ended: Map<Container, RunEnd> }> {
   const live: Container[] = [];
   const ended = new Map<Container, RunEnd>();
   for (const container of rooms.store.all()) {
     if (!container.running) continue;
     const { state, hostConfig } = container.record;
-    const runtime = rooms.runtimeFor(hostConfig.Runtime ?? "");
-    const exit = await runtime.reopen(container.id, state.conmonPid);
-    if (exit !== undefined)
-      ended.set(container, { exitCode: exit.exitCode, finishedAt: formatRfc3339Nano(exit.finishedAtNs) });
-    else if (isAlive(state.pid, state.pidStartTime) || runtime.isConmonAlive(container.id)) {
-      container.beginRun();
-      live.push(container);
-      // Killed between the row and the last step of its start: that step is repeated.
+    try {
+      const runtime = rooms.runtimeFor(hostConfig.Runtime ?? "");
+      const exit = await runtime.reopen(container.id, state.conmonPid);
+      if (exit !== undefined) {
+        ended.set(container, { exitCode: exit.exitCode, finishedAt: formatRfc3339Nano(exit.finishedAtNs) });
+        continue;
+      }
+      // Killed between a row and the step beside it: that step is repeated, or the row follows.
       await runtime.startIfCreated(container.id);
-    } else ended.set(container, { exitCode: unknownExitCode, finishedAt: nowRfc3339Nano() });
+      state.status = runtime.isPaused(container.id) ? "paused" : "running";
+      rooms.store.save(container);
+    } catch (error) {
+      warn(`container ${container.name} cannot be followed: ${messageOf(error)}`);
+    }
+    container.beginRun();
+    live.push(container);
   }
   return { live, ended };
 }
 
-/** What no live container owns goes: processes, cgroups and the runtime's state, bundles. */
-export async function removeStrays(rooms: Rooms, runtimes: Iterable<Runtime>, keep: Set<string>): Promise<void> {
-  for (const runtime of runtimes) for (const id of runtime.leftovers()) if (!keep.has(id)) await runtime.delete(id);
-  await rooms.rootfs.mend(new Set([...rooms.store.all()].map(({ id }) => id)));
-  for (const id of readdirSync(join(rooms.settings.runRoot, "containers"))) if (!keep.has(id)) removeBundle(rooms, id);
-}
-
-/** Second half, when networks and mounts are as they should be: records ends, finishes removals, follows policies. */
-export async function settle(rooms: Rooms, live: Container[], ended: Map<Container, RunEnd>): Promise<void> {
-  for (const container of live) watchLogSize(rooms, container);
-  for (const [container, end] of ended) await handleExit(rooms, container, end);
-  const removed: Container[] = [];
-  for (const container of rooms.store.all()) {
-    const { record } = container;
-    if (record.state.status === "removing") removed.push(container);
-    else if (record.hostConfig.AutoRemove && record.state.status === "exited") removed.push(container);
+/** Second part: what no live container owns goes: processes, cgroups and the runtime's state, mounts, bundles. */
+export async function removeStrays(
+  rooms: Rooms,
+  runtimes: Iterable<Runtime>,
+  live: Container[],
+  warn: Warn,
+): Promise<void> {
+  const keep = new Set(live.map(({ id }) => id));
+  const active = new Set<string>();
+  for (const runtime of runtimes) {
+    for (const problem of await runtime.removeStrays(keep)) warn(problem.message);
+    for (const directory of runtime.activeDirectories()) active.add(directory);
   }
-  for (const container of removed) await erase(rooms, container, container.record.hostConfig.AutoRemove ?? false);
+  const attempt = async (what: string, work: () => unknown) => {
+    try {
+      await work();
+    } catch (error) {
+      warn(`${what} could not be removed: ${messageOf(error)}`);
+    }
+  };
+  for (const id of readdirSync(join(rooms.settings.runRoot, "containers")))
+    if (!keep.has(id)) await attempt(`what container ${id} has left`, () => removeBundle(rooms, id));
+  await attempt("what containers have left", () =>
+    rooms.rootfs.mend(new Set([...rooms.store.all()].map(({ id }) => id))),
+  );
+  // Execs that have ended while nobody was there to clean up after them.
+  for (const { id } of live) {
+    const bundle = bundleDir(rooms.settings, id);
+    for (const name of readdirSync(bundle))
+      if (name.startsWith("exec-") && !active.has(join(bundle, name)))
+        rmSync(join(bundle, name), { recursive: true, force: true });
+  }
 }
 
-/** Starts what its policy wants running. Failures are the container's own, and are reported to `warn`. */
-export async function startByPolicy(rooms: Rooms, warn: (message: string) => void): Promise<void> {
+/** Third part, when networks and mounts are as they should be: records ends, finishes removals, follows policies. */
+export async function settle(
+  rooms: Rooms,
+  runtimes: Iterable<Runtime>,
+  live: Container[],
+  ended: Map<Container, RunEnd>,
+  warn: Warn,
+): Promise<void> {
+  for (const container of live) {
+    watchLogSize(rooms, container);
+    rooms.networks.rename(container.id, container.name);
+  }
+  for (const [container, end] of ended)
+    await handleExit(rooms, container, end).catch((error) =>
+      warn(`the end of container ${container.name} was not clean: ${messageOf(error)}`),
+    );
+  const known = new Set(live.map(({ id }) => id));
+  for (const runtime of runtimes) runtime.forgetOtherExits(known);
+  for (const container of [...rooms.store.all()]) {
+    const { state, hostConfig, removesVolumes } = container.record;
+    if (state.status === "restarting" && container.restartTimer === undefined) {
+      state.status = "exited";
+      rooms.store.save(container);
+    }
+    const isDoomed = hostConfig.AutoRemove && (state.status === "exited" || state.error !== "");
+    if (state.status === "removing" || (isDoomed && !container.running))
+      await erase(rooms, container, removesVolumes ?? isDoomed ?? false).catch((error) =>
+        warn(`container ${container.name} could not be removed: ${messageOf(error)}`),
+      );
+  }
+}
+
+/** Last part, when clients are served: starts what its policy wants running. Failures are the container's own. */
+export async function startByPolicy(rooms: Rooms, warn: Warn): Promise<void> {
   const wanted = [...rooms.store.all()].filter(
-    (container) => !container.running && container.restartTimer === undefined && wantsStartWithDaemon(container.record),
+    ({ record }) => record.state.status === "exited" && wantsStartWithDaemon(record),
   );
-  await Promise.all(
-    wanted.map(async (container) => {
-      if (container.record.state.status === "restarting") container.record.state.status = "exited";
+  const startAll = async (queue: Container[]) => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift())
       try {
-        await startContainer(rooms, container, "person");
+        await startContainer(rooms, next, "person");
       } catch (error) {
-        warn(`container ${container.name} could not be started: ${messageOf(error)}`);
+        warn(`container ${next.name} could not be started: ${messageOf(error)}`);
       }
-    }),
+  };
+  // Those that join another container's namespaces come after it.
+  const joins = wanted.filter(({ record: { hostConfig } }) =>
+    [hostConfig.NetworkMode, hostConfig.PidMode, hostConfig.IpcMode].some((mode) => mode?.startsWith("container:")),
   );
+  const alone = wanted.filter((container) => !joins.includes(container));
+  await Promise.all(Array.from({ length: startsAtOnce }, () => startAll(alone)));
+  await startAll(joins);
 }

@@ -1,16 +1,15 @@
 /** remove: a container, its writable layer, its logs, and its anonymous volumes where asked for. */
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { conflict, notFound } from "../lib/errors.ts";
+import { conflict, messageOf, notFound, systemError } from "../lib/errors.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import { isAnonymous } from "./create.ts";
-import { sendSignal } from "./kill.ts";
-import { containerDir } from "./paths.ts";
+import { cleanUpRun } from "./exit.ts";
+import { killUntilExit } from "./kill.ts";
+import { bundleDir, containerDir } from "./paths.ts";
 import { cancelRestart } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
-
-const SIGKILL = 9;
-const killPatienceMs = 2_000;
 
 export interface RemoveOptions {
   /** Kills it first where it runs. */
@@ -19,45 +18,72 @@ export interface RemoveOptions {
   volumes: boolean;
 }
 
-/** DELETE /containers/{id}. Throws Docker's refusals for containers that run. */
+/** DELETE /containers/{id}. Throws Docker's refusals for containers that run, and what keeps it from being removed. */
 export async function removeContainer(rooms: Rooms, container: Container, options: RemoveOptions): Promise<void> {
-  const { record } = container;
-  if (record.state.status === "removing") {
+  if (container.record.state.status === "removing") {
     if (!options.force) throw conflict(`removal of container ${container.id} is already in progress`);
-    await container.removal();
+    const end = await container.removal();
+    if (end?.error) throw systemError(end.error);
     return;
   }
-  if (!options.force && (container.running || record.state.status === "restarting")) {
-    const word = record.state.status;
-    const advice = word === "paused" ? "Unpause and then stop the container" : "Stop the container";
-    throw conflict(
-      `cannot remove container "/${container.name}": container is ${word}: ${advice.toLowerCase()} before removing or force remove`,
-    );
+  try {
+    for (let isGone = false; !isGone; ) {
+      if (options.force) {
+        container.removalBegun = true;
+        await killUntilExit(rooms, container);
+      }
+      isGone = await container.lock.run(() => eraseStopped(rooms, container, options));
+    }
+  } catch (error) {
+    container.removalBegun = false;
+    throw error;
   }
-  cancelRestart(rooms, container);
-  record.manuallyStopped = true;
-  container.removalBegun = true;
-  const exited = container.nextExit();
-  while (container.running) {
-    await sendSignal(rooms, container, SIGKILL);
-    await Promise.race([exited, Bun.sleep(killPatienceMs)]);
-  }
-  await container.lock.run(() => erase(rooms, container, options.volumes));
 }
 
-/** Takes everything of a container that does not run away. Each step may be repeated after a crash. To be called with the lock held. */
+/** False where it runs: its start was under way when it was to be killed. */
+async function eraseStopped(rooms: Rooms, container: Container, { force, volumes }: RemoveOptions): Promise<boolean> {
+  const { status } = container.record.state;
+  if (!force && (container.running || status === "restarting")) {
+    const advice =
+      status === "paused"
+        ? "container is paused and must be unpaused first"
+        : `container is ${status}: stop the container before removing or force remove`;
+    throw conflict(`cannot remove container "/${container.name}": ${advice}`);
+  }
+  if (container.running) return false;
+  cancelRestart(rooms, container);
+  await erase(rooms, container, volumes);
+  return true;
+}
+
+/**
+ * Takes everything of a container that does not run away. Each step may be repeated after a crash. To be called with
+ * the lock held. Where it throws the container is dead, and may be removed again.
+ */
 export async function erase(rooms: Rooms, container: Container, volumes: boolean): Promise<void> {
-  const { record } = container;
-  if (rooms.store.byId(container.id) === undefined) throw notFound(`No such container: ${container.id}`);
+  const { record, id } = container;
+  if (rooms.store.byId(id) === undefined) throw notFound(`No such container: ${id}`);
   record.state.status = "removing";
-  rooms.store.save(container);
-  rooms.networks.release(container.id);
-  await rooms.rootfs.remove(container.id);
-  await rm(containerDir(rooms.settings, container.id), { recursive: true, force: true });
-  rooms.store.delete(container);
-  if (volumes)
-    for (const mount of record.mounts)
-      if (mount.Type === "volume" && isAnonymous(mount.Name)) await removeUnused(rooms, mount.Name!);
+  record.removesVolumes = volumes;
+  try {
+    rooms.store.save(container);
+    // There is something only where it could not be taken down when it was to be.
+    if (existsSync(bundleDir(rooms.settings, id))) await cleanUpRun(rooms, container);
+    container.console?.close();
+    rooms.networks.release(id);
+    await rooms.rootfs.remove(id);
+    await rm(containerDir(rooms.settings, id), { recursive: true, force: true });
+    if (volumes)
+      for (const mount of record.mounts)
+        if (mount.Type === "volume" && isAnonymous(mount.Name)) await removeUnused(rooms, mount.Name!);
+    rooms.store.delete(container);
+  } catch (error) {
+    record.state.status = "dead";
+    record.state.error = messageOf(error);
+    container.announceRemoval({ exitCode: record.state.exitCode, error: record.state.error });
+    rooms.store.save(container);
+    throw error;
+  }
   if (rooms.images.find(record.imageId) === undefined) void rooms.images.sweep();
   announce(rooms, container, "destroy");
   container.announceRemoval({ exitCode: record.state.exitCode });

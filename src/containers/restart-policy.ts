@@ -51,8 +51,9 @@ async function restartNow(rooms: Rooms, container: Container): Promise<void> {
   try {
     await startContainer(rooms, container, "policy");
   } catch (error) {
+    // Cancelled, or started by a person, while it failed.
+    if (record.state.status !== "restarting" || container.removalBegun) return;
     record.state.error = messageOf(error);
-    if (container.removalBegun || container.running) return;
     if (wantsRestart(record, record.state.exitCode || 128)) scheduleRestart(rooms, container, 0);
     else giveUp(rooms, container, { exitCode: record.state.exitCode, error: record.state.error });
   }

@@ -14,7 +14,6 @@ import { backstopBytes, watchLogSize } from "./logs.ts";
 import { bundleDir, logPath } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeContainer } from "./remove.ts";
-import { cancelRestart } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** Who wants the start: a start by a person begins the counting of restarts anew. */
@@ -27,9 +26,11 @@ export type StartReason = "person" | "policy";
 export function startContainer(rooms: Rooms, container: Container, reason: StartReason): Promise<void> {
   return container.lock.run(async () => {
     const { record } = container;
+    // Cancelled while this waited for its turn.
+    if (reason === "policy" && (record.state.status !== "restarting" || container.removalBegun)) return;
     checkStartable(container, reason);
     if (reason === "person") {
-      cancelRestart(rooms, container);
+      container.restartDelayMs = 0;
       record.restartCount = 0;
       record.manuallyStopped = false;
     }
@@ -42,13 +43,13 @@ export function startContainer(rooms: Rooms, container: Container, reason: Start
   });
 }
 
-function checkStartable({ record, id, removalBegun }: Container, reason: StartReason): void {
+function checkStartable({ record, removalBegun }: Container, reason: StartReason): void {
   const { status } = record.state;
   if (status === "paused") throw conflict("cannot start a paused container, try unpause instead");
-  if (status === "running") throw notModified();
+  // One that is to be restarted counts as running.
+  if (status === "running" || (status === "restarting" && reason === "person")) throw notModified();
   if (status === "removing" || status === "dead" || removalBegun)
     throw conflict(`container is marked for removal and cannot be started`);
-  if (reason === "policy" && status !== "restarting") throw conflict(`container ${id} is not to be restarted any more`);
 }
 
 async function launch(rooms: Rooms, container: Container): Promise<void> {
@@ -75,6 +76,8 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
     const spec = await buildBundle(rooms, container, rootfs, sandbox);
     writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
     const created = launching.proceed();
+    // Where what follows throws, nobody waits for it.
+    created.catch(() => undefined);
     sandbox?.connect();
     const { pid, conmonPid } = await created;
     container.beginRun();
@@ -93,7 +96,8 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
     rooms.store.save(container);
     await runtime.start(id);
   } catch (error) {
-    await launching.abort();
+    // What it cannot take back, recordFailure tries again, and every later removal.
+    await launching.abort().catch(() => undefined);
     throw error;
   } finally {
     sandbox?.close();
@@ -118,15 +122,18 @@ function openSandbox(rooms: Rooms, { id, name, config, hostConfig, endpoints }: 
 /** Takes back what the start had made, and keeps the reason where inspect shows it. */
 async function recordFailure(rooms: Rooms, container: Container, error: unknown): Promise<void> {
   const { record } = container;
-  await cleanUpRun(rooms, container);
-  const message = messageOf(error);
+  const trouble: unknown = await cleanUpRun(rooms, container).catch((reason) => reason ?? "unknown");
+  const message = trouble === undefined ? messageOf(error) : `${messageOf(error)} (and then: ${messageOf(trouble)})`;
   record.state.status = record.state.status === "running" ? "exited" : record.state.status;
   record.state.pid = 0;
   record.state.conmonPid = 0;
   record.state.error = message;
   record.state.exitCode = exitCodeFor(message);
-  rooms.store.save(container);
-  container.endRun({ exitCode: record.state.exitCode, error: message });
+  try {
+    rooms.store.save(container);
+  } finally {
+    container.endRun({ exitCode: record.state.exitCode, error: message });
+  }
   if (record.hostConfig.AutoRemove && !(error instanceof BrigError && error.kind === "notModified"))
     queueMicrotask(() => void removeContainer(rooms, container, { force: true, volumes: true }).catch(() => undefined));
 }

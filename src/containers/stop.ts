@@ -3,14 +3,11 @@ import { notModified } from "../lib/errors.ts";
 import { parseSignal } from "../lib/signals.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
-import { sendSignal } from "./kill.ts";
+import { killUntilExit, sendSignal } from "./kill.ts";
 import { cancelRestart } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
 
-const SIGKILL = 9;
 const defaultTimeoutSeconds = 10;
-/** How long SIGKILL may take before a second one is sent. */
-const killPatienceMs = 2_000;
 
 export interface StopOptions {
   /** The container's own stop signal where there is none. */
@@ -23,23 +20,25 @@ export interface StopOptions {
 export async function stopContainer(rooms: Rooms, container: Container, options: StopOptions): Promise<void> {
   const { record } = container;
   const signal = parseSignal(options.signal || record.config.StopSignal || "SIGTERM");
-  if (record.state.status === "restarting") {
+  // What begins a run or ends one holds the lock: the run that is stopped is the one that is there afterwards.
+  const run = await container.lock.run(async () => {
+    const isRestarting = record.state.status === "restarting";
+    if (!container.running && !isRestarting) throw notModified();
     record.manuallyStopped = true;
-    cancelRestart(rooms, container);
-    announce(rooms, container, "stop");
-    return;
-  }
-  if (!container.running) throw notModified();
-  record.manuallyStopped = true;
-  rooms.store.save(container);
-
-  const timeoutSeconds = options.timeoutSeconds ?? record.config.StopTimeout ?? defaultTimeoutSeconds;
-  const exited = container.nextExit();
-  await sendSignal(rooms, container, signal);
-  const ended = await within(exited, timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000);
-  while (!ended && container.running) {
-    await sendSignal(rooms, container, SIGKILL);
-    if (await within(exited, killPatienceMs)) break;
+    rooms.store.save(container);
+    if (isRestarting) {
+      cancelRestart(rooms, container);
+      return undefined;
+    }
+    // In an object, for the lock would wait for a promise.
+    const run = { ended: container.nextExit() };
+    await sendSignal(rooms, container, signal);
+    return run;
+  });
+  if (run !== undefined) {
+    const timeoutSeconds = options.timeoutSeconds ?? record.config.StopTimeout ?? defaultTimeoutSeconds;
+    const hasEnded = await within(run.ended, timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000);
+    if (!hasEnded) await killUntilExit(rooms, container);
   }
   announce(rooms, container, "stop");
 }

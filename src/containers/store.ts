@@ -73,15 +73,23 @@ export class ContainerStore {
       );
   }
 
-  /** Adds a container whose name has been checked in the same turn of the event loop. */
-  add(container: Container): void {
-    this.#db.run(
-      "INSERT INTO containers (id, name, record) VALUES (?, ?, ?)",
-      container.id,
-      container.name,
-      JSON.stringify(container.record),
-    );
+  /**
+   * Adds the container that `make` returns, together with whatever `make` writes into the database for it: a crash
+   * leaves all of that or nothing. Its name must have been checked in the same turn of the event loop.
+   */
+  add(make: () => Container): Container {
+    const container = this.#db.transaction(() => {
+      const made = make();
+      this.#db.run(
+        "INSERT INTO containers (id, name, record) VALUES (?, ?, ?)",
+        made.id,
+        made.name,
+        JSON.stringify(made.record),
+      );
+      return made;
+    });
     this.#index(container);
+    return container;
   }
 
   /** Writes the record as it is now. */

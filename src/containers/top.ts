@@ -1,6 +1,7 @@
 /** top: the container's processes, as the host's ps shows them. */
 import { conflict, invalidParameter, systemError } from "../lib/errors.ts";
 import type { ContainerTopResponse } from "../wire/engine-api.ts";
+import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -20,8 +21,11 @@ export async function topOfContainer(
   const pids = new Set(rooms.runtimeFor(hostConfig.Runtime ?? "").pids(container.id));
   const ps = Bun.spawn(["ps", ...args], { stdout: "pipe", stderr: "pipe" });
   const [output, errors, code] = await Promise.all([ps.stdout.text(), ps.stderr.text(), ps.exited]);
-  if (code !== 0) throw systemError(`ps: ${errors.trim()}`);
-  return selectProcesses(output, pids);
+  // What follows the first line is ps's own help.
+  if (code !== 0) throw systemError(`ps: ${errors.trim().split("\n", 1)[0]}`);
+  const processes = selectProcesses(output, pids);
+  announce(rooms, container, "top");
+  return processes;
 }
 
 /** The rows of ps's `output` whose PID column is in `pids`. */

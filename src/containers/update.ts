@@ -3,6 +3,7 @@
 import { conflict, invalidParameter, notImplemented } from "../lib/errors.ts";
 import type { ContainerUpdateResponse, Resources, RestartPolicy } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
+import { checkRestartPolicy } from "./check-request.ts";
 import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -21,6 +22,7 @@ export function updateContainer(
   if (record.state.status === "removing" || record.state.status === "dead")
     throw conflict(`Container is marked for removal and cannot be "update".`);
   if (policy?.Name) {
+    checkRestartPolicy(policy);
     if (record.hostConfig.AutoRemove && policy.Name !== "no")
       throw invalidParameter("Restart policy cannot be updated because AutoRemove is enabled for the container");
     record.hostConfig.RestartPolicy = policy;

@@ -24,7 +24,7 @@ test("defaults", () => {
     pidfile: "/run/brig/brig.pid",
     hosts: ["unix:///run/brig/brig.sock"],
     group: "docker",
-    logDriver: "local",
+    logDriver: "json-file",
     defaultRuntime: "crun",
     defaultShmSizeBytes: 64 << 20,
     defaultCgroupnsMode: "private",

@@ -14,7 +14,7 @@ import { ContainerStore } from "../containers/store.ts";
 import { Events } from "../events/events.ts";
 import { Images } from "../images/images.ts";
 import { mountMissingHierarchies } from "../kernel/cgroups.ts";
-import { O_CREAT, O_RDWR, openPath, tryLock } from "../kernel/files.ts";
+import { O_CLOEXEC, O_CREAT, O_RDWR, openPath, tryLock } from "../kernel/files.ts";
 import { invalidParameter, systemError } from "../lib/errors.ts";
 import { formatRfc3339Nano } from "../lib/time.ts";
 import { version } from "../lib/version.ts";
@@ -47,6 +47,8 @@ export class Daemon {
   readonly #runtimes = new Map<string, Runtime>();
   readonly #rooms: Rooms;
   readonly #engineId: string;
+  /** Resolved when what was there before is mended: until then no end of a container is dealt with. */
+  readonly #mended = Promise.withResolvers<void>();
   #listening: Listening | undefined;
 
   private constructor(config: DaemonConfig, log: Logger) {
@@ -54,7 +56,8 @@ export class Daemon {
     this.#log = log;
     const { dataRoot, execRoot } = config;
     for (const directory of [dataRoot, execRoot]) mkdirSync(directory, { recursive: true, mode: 0o711 });
-    lockRoot(dataRoot);
+    lockRoot(dataRoot, "lock", "data root", "--data-root");
+    lockRoot(execRoot, "exec-lock", "exec root", "--exec-root");
     const db = new StateDatabase(join(dataRoot, "state.db"));
     this.#db = db;
     this.#engineId = engineId(db);
@@ -91,7 +94,9 @@ export class Daemon {
       Data: Object.fromEntries(diffIds.slice(-1).map((diffId) => ["UpperDir", this.#layers.pathOf(diffId)])),
     });
     this.#volumes.usedBy = (name) =>
-      [...store.all()].filter(({ record }) => record.mounts.some((mount) => mount.Name === name)).map(({ id }) => id);
+      [...store.all()]
+        .filter(({ record }) => record.state.status !== "removing" && record.mounts.some(({ Name }) => Name === name))
+        .map(({ id }) => id);
   }
 
   /**
@@ -112,12 +117,13 @@ export class Daemon {
     for (const problem of mountMissingHierarchies()) this.#log.warn(problem);
     await this.#layers.mend();
     await this.#volumes.mend();
-    const { live, ended } = await findRunning(this.#rooms);
-    const keep = new Set(live.map(({ id }) => id));
+    const warn = (message: string) => this.#log.warn(message);
+    const runtimes = Object.keys(this.#config.runtimes).map((name) => this.#runtimeFor(name));
+    const { live, ended } = await findRunning(this.#rooms, warn);
     this.#networks.start(live.map(({ id }) => ({ containerId: id })));
-    for (const name of Object.keys(this.#config.runtimes)) this.#runtimeFor(name);
-    await removeStrays(this.#rooms, this.#runtimes.values(), keep);
-    await settle(this.#rooms, live, ended);
+    await removeStrays(this.#rooms, runtimes, live, warn);
+    await settle(this.#rooms, runtimes, live, ended, warn);
+    this.#mended.resolve();
     await this.#images.mend();
     if (live.length > 0 || ended.size > 0)
       this.#log.info("containers found", { running: live.length, ended: ended.size });
@@ -171,9 +177,9 @@ export class Daemon {
     runtime.onExit((id, exitCode, finishedAtNs) => {
       const container = this.#rooms.store.byId(id);
       if (container === undefined) return;
-      handleExit(this.#rooms, container, { exitCode, finishedAt: formatRfc3339Nano(finishedAtNs) })
-        .then(() => runtime.forgetExit(id))
-        .catch((error) => this.#log.error(`the end of container ${id} could not be recorded: ${error}`));
+      this.#mended.promise
+        .then(() => handleExit(this.#rooms, container, { exitCode, finishedAt: formatRfc3339Nano(finishedAtNs) }))
+        .catch((error) => this.#log.error(`the end of container ${id} was not clean: ${error}`));
     });
     this.#runtimes.set(wanted, runtime);
     return runtime;
@@ -206,11 +212,11 @@ export class Daemon {
   }
 }
 
-/** The lock of a data root, held until the process ends. */
-function lockRoot(dataRoot: string): void {
-  const fd = openPath(join(dataRoot, "lock"), O_CREAT | O_RDWR, 0o600);
+/** The lock of a root, held until the process ends. */
+function lockRoot(root: string, file: string, kind: string, option: string): void {
+  const fd = openPath(join(root, file), O_CREAT | O_RDWR | O_CLOEXEC, 0o600);
   if (!tryLock(fd, "exclusive"))
-    throw systemError(`another daemon uses the data root ${dataRoot}: stop it, or choose another with --data-root`);
+    throw systemError(`another daemon uses the ${kind} ${root}: stop it, or choose another with ${option}`);
 }
 
 function engineId(db: StateDatabase): string {

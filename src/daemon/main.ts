@@ -30,6 +30,7 @@ export async function runDaemon(argv: string[]): Promise<number> {
     for (const warning of config.warnings) log.warn(warning);
     if (process.getuid?.() !== 0) throw new Error("brig daemon needs to be started with root privileges");
     const stopped = signalled();
+    process.on("unhandledRejection", (error) => log.error(`unexpected: ${(error as Error)?.stack ?? error}`));
     const daemon = await Daemon.start(config, log);
     process.on("SIGHUP", () => {
       try {
@@ -39,7 +40,6 @@ export async function runDaemon(argv: string[]): Promise<number> {
       }
     });
     process.on("uncaughtException", (error) => log.error(`unexpected: ${error.stack ?? error}`));
-    process.on("unhandledRejection", (error) => log.error(`unexpected: ${(error as Error)?.stack ?? error}`));
     log.info(`${await stopped}: the daemon ends, containers go on`);
     await daemon.stop();
     return 0;

@@ -154,7 +154,7 @@ export const daemonFlags: FlagSpec[] = [
   booleanFlag("ipv6", "Enable IPv6 networking for the default bridge network"),
   list("label", "Set key=value labels to the daemon", label),
   booleanFlag("live-restore", "Accepted; containers always live on when the daemon ends"),
-  text("log-driver", "Default driver for container logs", "local"),
+  text("log-driver", "Default driver for container logs", "json-file"),
   text("log-format", 'Set the logging format ("text"|"json")', "text"),
   { ...text("log-level", 'Set the logging level ("debug"|"info"|"warn"|"error"|"fatal")', "info"), short: "l" },
   { ...list("log-opt", "Default log driver options for containers", label), value: "map" },

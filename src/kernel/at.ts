@@ -4,6 +4,7 @@
  * `bytesOf` makes one of an ordinary string. Nothing here follows a symbolic link in the last component.
  */
 import { FFIType } from "bun:ffi";
+import { readSync, writeSync } from "node:fs";
 import { makeDevice, O_CLOEXEC, O_NOFOLLOW } from "./files.ts";
 import { bindLibc, errno, SyscallError } from "./libc.ts";
 
@@ -18,6 +19,8 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const EAGAIN = 11;
 const EEXIST = 17;
+const EXDEV = 18;
+const EINVAL = 22;
 const ENOENT = 2;
 const ENXIO = 6;
 const EOPNOTSUPP = 95;
@@ -301,9 +304,23 @@ function copyRun(fromFd: number, toFd: number, offset: number, lengthBytes: numb
   const inOffset = new BigInt64Array([BigInt(offset)]);
   const outOffset = new BigInt64Array([BigInt(offset)]);
   for (let left = lengthBytes; left > 0; ) {
-    const copied = Number(libc.copy_file_range(fromFd, inOffset, toFd, outOffset, left, 0));
-    if (copied < 0) fail("copy_file_range", name);
+    let copied = Number(libc.copy_file_range(fromFd, inOffset, toFd, outOffset, left, 0));
+    if (copied < 0) {
+      // The kernel copies only within one file system, and not everywhere there.
+      if (![EXDEV, EINVAL, EOPNOTSUPP].includes(errno())) fail("copy_file_range", name);
+      copied = copyThroughMemory(fromFd, toFd, offset + lengthBytes - left, left);
+      inOffset[0]! += BigInt(copied);
+      outOffset[0]! += BigInt(copied);
+    }
     if (copied === 0) break;
     left -= copied;
   }
+}
+
+/** Copies at most a buffer full, and returns how many bytes that were. */
+function copyThroughMemory(fromFd: number, toFd: number, offset: number, lengthBytes: number): number {
+  const buffer = Buffer.allocUnsafe(Math.min(lengthBytes, 1 << 20));
+  const length = readSync(fromFd, buffer, 0, buffer.length, offset);
+  for (let done = 0; done < length; ) done += writeSync(toFd, buffer, done, length - done, offset + done);
+  return length;
 }

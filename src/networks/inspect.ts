@@ -87,7 +87,12 @@ export function endpointResource({ id, containerName, attachment }: Endpoint): E
 }
 
 /** A container's place on a network, as the container shows it. */
-export function endpointSettings({ id, networkId, requested, attachment }: Endpoint): EndpointSettings {
+export function endpointSettings({
+  id,
+  networkId,
+  requested,
+  attachment,
+}: Pick<Endpoint, "id" | "networkId" | "requested" | "attachment">): EndpointSettings {
   const nothing = null as never;
   return {
     IPAMConfig: requested.IPAMConfig ?? nothing,
@@ -106,6 +111,11 @@ export function endpointSettings({ id, networkId, requested, attachment }: Endpo
     GlobalIPv6PrefixLen: 0,
     DNSNames: requested.DNSNames ?? nothing,
   };
+}
+
+/** The place on a network of a container that does not run. */
+export function idleEndpoint(requested: EndpointSettings, networkId: string): EndpointSettings {
+  return endpointSettings({ id: "", networkId, requested, attachment: undefined });
 }
 
 /** What `inspect` shows of a container's networking. Of a container that does not run: no endpoints. */

@@ -163,7 +163,11 @@ describe("the default bridge", () => {
       IPv4Address: `${address}/24`,
       IPv6Address: "",
     });
-    expect(networks.settingsOf(id, 1)).toMatchObject({ IPAddress: address, SandboxKey: "/proc/1/ns/net", Ports: {} });
+    expect(networks.settingsOf(id, 1, { hostConfig: {}, endpoints: {} })).toMatchObject({
+      IPAddress: address,
+      SandboxKey: "/proc/1/ns/net",
+      Ports: {},
+    });
     const [links, routes, off] = insideNetworkNamespace(fd, () => {
       const inside = new Netlink();
       const found = [inside.links(), inside.routes()] as const;
@@ -365,7 +369,8 @@ describe("recovery", () => {
     closeSync(namespace);
     expect(await ask(outsideHost, 41980, outsideFd)).toBe(`hello from ${outsider}`);
     expect(() => holdPort("tcp", new Uint8Array(4), 41980)).toThrow("Address already in use");
-    expect(networks.settingsOf(gone.id, 1).Networks).toEqual({});
+    const idle = networks.settingsOf(gone.id, 0, { hostConfig: {}, endpoints: {} }).Networks;
+    expect(idle).toMatchObject({ bridge: { EndpointID: "", IPAddress: "" } });
     expect(nft.run("list ruleset")).not.toContain("41981");
     const b = run();
     expect(b.address).not.toBe(a.address);

@@ -13,6 +13,7 @@ import {
   endpointResource,
   endpointSettings,
   type FullNetworkSettings,
+  idleEndpoint,
   type NetworkWithContainers,
   networkSettings,
   networkShape,
@@ -46,6 +47,9 @@ export interface OpenRequest {
   /** What the client asked for, by network name. */
   endpoints: Record<string, EndpointSettings>;
 }
+
+/** What a container asked for that does not run: it is shown at its places all the same. */
+export type PlaceRequest = Pick<OpenRequest, "hostConfig" | "endpoints">;
 
 /** The network side of a container that is starting. */
 export interface Sandbox {
@@ -155,10 +159,14 @@ export class Networks {
     for (const endpoint of endpoints) if (this.#connected.delete(endpoint.id)) this.#publish("disconnect", endpoint);
   }
 
-  /** What `inspect` shows. Without endpoints where the container does not run. `pid` is that of its first process. */
-  settingsOf(containerId: string, pid: number): FullNetworkSettings {
+  /** What `inspect` shows. Without addresses where the container does not run. `pid` is that of its first process. */
+  settingsOf(containerId: string, pid: number, asked: PlaceRequest): FullNetworkSettings {
     const endpoints = this.#endpoints.get(containerId) ?? [];
-    return networkSettings(endpoints, endpoints.length === 0 || pid === 0 ? "" : `/proc/${pid}/ns/net`);
+    const settings = networkSettings(endpoints, endpoints.length === 0 || pid === 0 ? "" : `/proc/${pid}/ns/net`);
+    const name = builtinName(asked.hostConfig.NetworkMode ?? "");
+    if (endpoints.length === 0 && !name.startsWith("container:"))
+      settings.Networks = { [name]: idleEndpoint(asked.endpoints[name] ?? {}, this.#networks.get(name)?.id ?? "") };
+    return settings;
   }
 
   /** The ports of a running container, as the API shows them; empty where it does not run. */

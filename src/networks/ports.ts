@@ -37,9 +37,9 @@ export function publishRequests(config: ContainerConfig, hostConfig: HostConfig)
       const hostAddress = HostIp.replace(/^\[(.*)\]$/, "$1");
       if (hostAddress !== "" && addressBytes(hostAddress) === undefined)
         throw invalidParameter(`invalid IP address: ${HostIp}`);
-      const [first = "", last = first, ...rest] = HostPort.split("-");
-      const firstHostPort = first === "" ? 0 : portNumber(first, HostPort);
-      const lastHostPort = last === "" ? 0 : portNumber(last, HostPort);
+      const [first = "", last = first, ...rest] = HostPort === "" ? ["0"] : HostPort.split("-");
+      const firstHostPort = portNumber(first, HostPort);
+      const lastHostPort = portNumber(last, HostPort);
       if (rest.length > 0 || lastHostPort < firstHostPort)
         throw invalidParameter(`invalid port specification: ${JSON.stringify(HostPort)}`);
       requests.push({ protocol, containerPort: port, hostAddress, firstHostPort, lastHostPort });

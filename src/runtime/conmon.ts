@@ -55,6 +55,9 @@ export class Conmon {
           TZ: "UTC0",
           // Where conmon makes its console socket; the path must fit into a socket's address.
           TMPDIR: directory.length < 80 ? directory : "/run",
+          // conmon 2.1 looks once more at a connection it has just freed, where a write to it failed before it saw the
+          // end: harmless, unless glibc has given the memory back to the kernel by then. Never, says this (mallopt(3)).
+          MALLOC_TRIM_THRESHOLD_: String(2 ** 40),
           _OCI_STARTPIPE: String(startPipe),
           _OCI_SYNCPIPE: String(syncPipe),
           ...(options.attachPipe ? { _OCI_ATTACHPIPE: String(attachPipe) } : {}),

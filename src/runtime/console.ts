@@ -145,10 +145,10 @@ export class Console {
       error: over,
     });
     this.#ready.resolve();
-    if (this.#clients.size === 0) this.#disconnectIfIdle();
   }
 
   #receive(packet: Uint8Array): void {
+    if (this.#clients.size === 0) this.#disconnectIfUseless();
     const stream = packet[0] === stderrMark ? 2 : 1;
     const data = packet.subarray(1);
     let queued = 0;
@@ -217,12 +217,14 @@ export class Console {
   #left(client: Client): void {
     this.#clients.delete(client);
     if (client.wantsStdin) this.#closeStdin();
-    if (this.#clients.size === 0) this.#disconnectIfIdle();
     this.#resumeIfDrained();
   }
 
-  /** Without clients conmon need not copy anything for us; but where leaving would close stdin, we stay and discard. */
-  #disconnectIfIdle(): void {
+  /**
+   * Without clients conmon need not copy anything for us; but where leaving would close stdin, we stay and discard.
+   * Not before there is output: conmon lets go of a connection when it writes, and a silent one may be used again.
+   */
+  #disconnectIfUseless(): void {
     if (this.#socket === undefined || (this.#options.closesStdin && !this.#stdinClosed)) return;
     const socket = this.#socket;
     this.#forget();

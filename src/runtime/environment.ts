@@ -24,6 +24,8 @@ export function containerEnvironment(
 ): string[] {
   const base = [`PATH=${defaultPath}`, `HOSTNAME=${process.hostname}`];
   if (process.tty) base.push("TERM=xterm");
-  base.push(`HOME=${process.home}`);
-  return mergeEnvironment(base, configured);
+  const environment = mergeEnvironment(base, configured);
+  return environment.some((entry) => entry.startsWith("HOME="))
+    ? environment
+    : [...environment, `HOME=${process.home}`];
 }

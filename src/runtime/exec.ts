@@ -36,7 +36,8 @@ export async function startExec(
   conmon: { name: string; conmonPath: string; args: string[] },
 ): Promise<Exec> {
   const { directory, process, openStdin, attach } = options;
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  // Not recursive: where the container's own directory is gone, so is the container.
+  mkdirSync(directory, { mode: 0o700 });
   const specPath = join(directory, "process.json");
   writeFileSync(specPath, JSON.stringify(process));
   const clean = () => rmSync(directory, { recursive: true, force: true });

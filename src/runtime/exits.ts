@@ -1,5 +1,5 @@
 /** The exit files that conmon writes: how and when each container ended, also while no daemon was there to see it. */
-import { type FSWatcher, mkdirSync, readFileSync, rmSync, statSync, watch } from "node:fs";
+import { type FSWatcher, mkdirSync, readdirSync, readFileSync, rmSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 
 /** How a container ended. */
@@ -67,6 +67,12 @@ export class ExitFiles {
 
   remove(id: string): void {
     rmSync(join(this.directory, id), { force: true });
+  }
+
+  /** Removes the files of all containers but these. */
+  removeOthers(keep: ReadonlySet<string>): void {
+    // What conmon is just writing has the container's id and some letters for a name.
+    for (const name of readdirSync(this.directory)) if (!keep.has(name.split(".", 1)[0]!)) this.remove(name);
   }
 
   close(): void {

@@ -10,8 +10,8 @@ export interface LogFormat {
   stdout: boolean;
   stderr: boolean;
   timestamps: boolean;
-  /** What `--details` puts before each line, without the blank; empty for nothing. */
-  details: string;
+  /** What `--details` puts before each line, without the blank that follows even where it is empty. */
+  details?: string;
 }
 
 const recordHeaderBytes = 45;
@@ -68,7 +68,7 @@ export class LogFormatter {
 
   constructor(format: LogFormat) {
     this.#format = format;
-    this.#prefix = Buffer.from(format.details === "" ? "" : `${format.details} `);
+    this.#prefix = Buffer.from(format.details === undefined ? "" : `${format.details} `);
   }
 
   /** Formats whole records. The result is the caller's; it may be empty. */

@@ -20,7 +20,7 @@ const everything: LogQuery = {
   stdout: true,
   stderr: true,
   timestamps: false,
-  details: "",
+  details: undefined,
   follow: false,
 };
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupDirectories } from "../kernel/cgroups.ts";
 import { isAlive, processStartTime, sendSignal } from "../kernel/process.ts";
+import { findHelpers } from "./helpers.ts";
 import { Runtime } from "./runtime.ts";
 import { readAll, TestHouse } from "./test-container.ts";
 
@@ -15,7 +16,7 @@ afterAll(() => house.close());
 
 async function nothingLeft(id: string): Promise<void> {
   expect(readdirSync(join(house.root, "crun"))).not.toContain(id);
-  expect(house.runtime.leftovers()).not.toContain(id);
+  expect(readdirSync(join(house.root, "conmon", "crun"))).not.toContain(id);
   for (const directory of cgroupDirectories(`${house.cgroup}/${id}`)) expect(existsSync(directory)).toBe(false);
 }
 
@@ -150,7 +151,6 @@ describe("a daemon that comes back", () => {
     house.runtime.close();
     house.runtime = house.open();
     expect(await house.runtime.reopen("ends", ended.conmonPid)).toMatchObject({ exitCode: 9 });
-    expect(house.runtime.isConmonAlive("stays")).toBe(true);
     expect(await house.runtime.reopen("stays", running.conmonPid)).toBeUndefined();
     const exit = house.exitOf("stays");
     const console = house.console("stays", { ...options, leaveStdinOpen: true });
@@ -171,6 +171,24 @@ describe("a daemon that comes back", () => {
     expect(await house.runtime.reopen("lost", conmonPid)).toMatchObject({ exitCode: 137 });
     expect(isAlive(pid)).toBe(false);
     await nothingLeft("lost");
+  });
+
+  test("ends those who are still at work on what is nobody's, whether it was noted down or not", async () => {
+    const others = new Set(readdirSync(join(house.root, "conmon", "crun")));
+    const launch = house.begin("halfway", ["sleep", "100"]);
+    const { conmonPid } = await launch.proceed();
+    house.begin("unnoted", ["sleep", "100"]);
+    rmSync(join(house.root, "conmon", "crun", "unnoted"));
+    writeFileSync(join(house.root, "exits", "crun", "nobody"), "0");
+    const successor = house.open();
+    expect(await successor.removeStrays(others)).toEqual([]);
+    expect(isAlive(conmonPid)).toBe(false);
+    expect(findHelpers(join(house.root, "crun")).filter(({ container }) => !others.has(container))).toEqual([]);
+    await nothingLeft("halfway");
+    await nothingLeft("unnoted");
+    successor.forgetOtherExits(others);
+    expect(successor.readExit("nobody")).toBeUndefined();
+    successor.close();
   });
 
   test("is told of a conmon that dies later", async () => {

@@ -11,6 +11,7 @@ import { Conmon } from "./conmon.ts";
 import { readCrunStatus, releaseInit, removeCrunState } from "./crun.ts";
 import { type Exec, type ExecOptions, startExec } from "./exec.ts";
 import { ExitFiles, type ExitListener, type ExitRecord } from "./exits.ts";
+import { findHelpers, killHelpers } from "./helpers.ts";
 import type { OciSpec } from "./oci.ts";
 import { runtimeFailure } from "./runtime-errors.ts";
 
@@ -118,8 +119,14 @@ export class Runtime {
         ...(options.openStdin && options.leaveStdinOpen ? ["--leave-stdin-open"] : []),
       ],
     });
-    const record: ConmonRecord = { pid: conmon.pid, startTime: processStartTime(conmon.pid) ?? 0, bundle };
-    writeFileSync(join(this.#records, id), JSON.stringify(record));
+    try {
+      const record: ConmonRecord = { pid: conmon.pid, startTime: processStartTime(conmon.pid) ?? 0, bundle };
+      writeFileSync(join(this.#records, id), JSON.stringify(record));
+    } catch (error) {
+      conmon.kill();
+      conmon.disconnect();
+      throw error;
+    }
     return { proceed: () => this.#proceed(id, bundle, conmon), abort: () => this.#abort(id, conmon) };
   }
 
@@ -154,6 +161,8 @@ export class Runtime {
     conmon.kill();
     conmon.disconnect();
     await conmon.exited;
+    // It takes its runtime along, which may still have been making what delete() is to find.
+    await killHelpers(() => findHelpers(this.#options.stateRoot).filter(({ container }) => container === id));
     await this.delete(id);
   }
 
@@ -194,6 +203,12 @@ export class Runtime {
   async resume(id: string): Promise<void> {
     const path = this.#cgroupOf(id);
     if (path === undefined || !setFrozen(path, false)) await this.#run(["resume", id]);
+  }
+
+  /** Whether the container's processes stand still. */
+  isPaused(id: string): boolean {
+    const path = this.#cgroupOf(id);
+    return path !== undefined && frozenState(path) !== false;
   }
 
   /** All processes of the container, as the host numbers them. */
@@ -262,17 +277,32 @@ export class Runtime {
     this.#exits.remove(id);
   }
 
-  /** Whether the conmon of a container still runs. */
-  isConmonAlive(id: string): boolean {
-    const record = this.#readRecord(id);
-    return record !== undefined && isAlive(record.pid, record.startTime);
+  /**
+   * After a crash: deletes whatever containers other than those in `keep` have left, and ends those who were still at
+   * work on it. conmon goes on without its daemon, also where it was still waiting for its word. Tells what remains.
+   */
+  async removeStrays(keep: ReadonlySet<string>): Promise<Error[]> {
+    const { stateRoot } = this.#options;
+    const ids = new Set(readdirSync(this.#records));
+    await killHelpers(() => {
+      const strays = findHelpers(stateRoot).filter(({ container }) => !keep.has(container));
+      for (const { container } of strays) ids.add(container);
+      return strays;
+    });
+    for (const id of readdirSync(stateRoot)) if (!id.startsWith(".")) ids.add(id);
+    const problems: Error[] = [];
+    for (const id of ids) if (!keep.has(id)) await this.delete(id).catch((error) => problems.push(error));
+    return problems;
   }
 
-  /** Every container that has left something with the runtime: what is nobody's after a crash is to be deleted. */
-  leftovers(): string[] {
-    const ids = new Set(readdirSync(this.#records));
-    for (const id of readdirSync(this.#options.stateRoot)) if (!id.startsWith(".")) ids.add(id);
-    return [...ids];
+  /** Directories in which a conmon is at work: those of containers, and of their execs. */
+  activeDirectories(): Set<string> {
+    return new Set(findHelpers(this.#options.stateRoot).map(({ directory }) => directory));
+  }
+
+  /** Drops what readExit would tell of containers other than those in `keep`. */
+  forgetOtherExits(keep: ReadonlySet<string>): void {
+    this.#exits.removeOthers(keep);
   }
 
   /** Stops watching. The containers go on. */
@@ -290,8 +320,11 @@ export class Runtime {
 
   /** conmon died without a word: nobody will ever know the container's exit code, nor read its output. */
   async #lost(id: string): Promise<void> {
-    await this.delete(id);
-    for (const listener of this.#listeners) listener(id, lostExitCode, nowNs());
+    try {
+      await this.delete(id);
+    } finally {
+      for (const listener of this.#listeners) listener(id, lostExitCode, nowNs());
+    }
   }
 
   #sweep(): void {

@@ -57,7 +57,7 @@ export class LayerUnpacker implements TarSink {
   /** Times of directories: set last, because each file that is made in one changes them. */
   readonly #directories = new Map<string, TarEntry>();
   #file: OpenFile | undefined;
-  /** Bytes of all files so far, holes included. */
+  /** Bytes of all files so far, holes included, and of all links' texts, as Docker counts. */
   size = 0;
 
   /** `directory` must exist and be empty. */
@@ -96,6 +96,7 @@ export class LayerUnpacker implements TarSink {
       case "symlink":
         checkSymlink(path, entry);
         this.#make(parent, base, path, () => symlinkAt(entry.linkName, parent, base));
+        this.size += Buffer.byteLength(entry.linkName);
         break;
       case "char":
         this.#make(parent, base, path, () => mknodAt(parent, base, S_IFCHR, entry.devMajor, entry.devMinor));

@@ -9,6 +9,8 @@ export interface VolumeRecord {
   options: Record<string, string> | null;
   /** RFC 3339, whole seconds, UTC. */
   createdAt: string;
+  /** Set when its removal has begun: who finds it finishes that. */
+  isRemoved?: true;
 }
 
 /** Label of a volume nobody gave a name. */

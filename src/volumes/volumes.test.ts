@@ -107,6 +107,19 @@ test("an empty volume gets the image's content, owners and modes, once", async (
   expect(readFileSync(join(Mountpoint, "index"), "utf8")).toBe("changed");
 });
 
+test("also from another file system", async () => {
+  const rootfs = mkdtempSync("/dev/shm/brig-volumes-");
+  try {
+    const content = Buffer.alloc(3 << 20, "0123456789");
+    writeFileSync(join(rootfs, "big"), content);
+    const { Mountpoint } = volumes.create({ Name: "moved" });
+    await volumes.copyUp("moved", rootfs, "/");
+    expect(readFileSync(join(Mountpoint, "big")).equals(content)).toBe(true);
+  } finally {
+    rmSync(rootfs, { recursive: true });
+  }
+});
+
 test("the image's links do not lead out, and what is no directory is nothing", async () => {
   const rootfs = join(directory, "rootfs");
   mkdirSync(rootfs);
@@ -131,7 +144,14 @@ test("killed in between: filling goes on, removing is finished, a lost directory
   volumes.create({ Name: "lost" });
   rmSync(join(directory, "volumes/lost"), { recursive: true });
   mkdirSync(join(directory, "volumes/.removed-1/x"), { recursive: true });
+  mkdirSync(join(directory, "volumes/unborn/_data"), { recursive: true });
+  mkdirSync(join(directory, "volumes/foreign/_data/precious"), { recursive: true });
+  writeFileSync(join(volumes.create({ Name: "doomed" }).Mountpoint, "file"), "");
+  const { record } = db.get<{ record: string }>("SELECT record FROM volumes WHERE name = 'doomed'")!;
+  const removed = JSON.stringify({ ...JSON.parse(record), isRemoved: true });
+  db.run("UPDATE volumes SET record = ? WHERE name = 'doomed'", removed);
   await open().mend();
-  expect(readdirSync(join(directory, "volumes")).sort()).toEqual(["half", "lost"]);
+  expect(volumes.list().map(({ Name }) => Name)).toEqual(["half", "lost"]);
+  expect(readdirSync(join(directory, "volumes")).sort()).toEqual(["foreign", "half", "lost"]);
   expect(existsSync(join(directory, "volumes/lost/_data"))).toBe(true);
 });

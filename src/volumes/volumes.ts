@@ -1,7 +1,7 @@
 /** Volumes: directories that outlive containers. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { mkdirSync, readdirSync, renameSync, rmdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BrigError, conflict, invalidParameter, messageOf, notFound } from "../lib/errors.ts";
 import type { StateDatabase } from "../state/database.ts";
@@ -61,10 +61,23 @@ export class Volumes {
 
   /** At start: what was being removed when the daemon died goes, and a directory that is lost is made again. */
   async mend(): Promise<void> {
-    const known = new Set(this.#records().map(({ name }) => name));
-    for (const name of known) mkdirSync(this.pathOf(name), { recursive: true });
+    for (const { name, isRemoved } of this.#records())
+      if (isRemoved) await this.#erase(name);
+      else mkdirSync(this.pathOf(name), { recursive: true });
     for (const entry of readdirSync(this.#root))
       if (entry.startsWith(removedPrefix)) await rm(join(this.#root, entry), { recursive: true, force: true });
+    this.removeStrays();
+  }
+
+  /** Removes the empty directories of volumes whose creation was taken back. One with content is never removed. */
+  removeStrays(): void {
+    const known = new Set(this.#records().map(({ name }) => name));
+    for (const entry of readdirSync(this.#root))
+      if (!known.has(entry) && !entry.startsWith(removedPrefix))
+        for (const directory of [join(this.#root, entry, dataDirectory), join(this.#root, entry)])
+          try {
+            rmdirSync(directory);
+          } catch {} // It has content, or is nothing of ours.
   }
 
   /** The directory of a volume's content. The name is checked, so that it cannot lead elsewhere. */
@@ -91,7 +104,6 @@ export class Volumes {
       const existing = this.#find(name);
       if (existing !== undefined) return this.#reuse(existing, options);
       if (Object.keys(options).length > 0) throw invalidParameter("options of the local driver are not supported yet");
-      mkdirSync(join(this.#root, name, dataDirectory), { recursive: true, mode: 0o755 });
       const record: VolumeRecord = {
         name,
         driver,
@@ -99,7 +111,9 @@ export class Volumes {
         options: request.DriverOpts ?? null,
         createdAt: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
       };
+      // Before the directory: a directory without a row is nobody's, a row without one gets it from mend().
       this.#db.run("INSERT INTO volumes (name, record) VALUES (?, ?)", name, JSON.stringify(record));
+      mkdirSync(join(this.#root, name, dataDirectory), { recursive: true, mode: 0o755 });
       this.#events.publish("volume", "create", name, { driver });
       return this.#toApi(record);
     });
@@ -135,19 +149,19 @@ export class Volumes {
 
   /** Removes a volume. Throws notFound, unless `force`, and conflict where a container has it. */
   async remove(name: string, force = false): Promise<void> {
-    if (this.#find(name) === undefined) {
+    const record = this.#find(name);
+    if (record === undefined) {
       if (force) return;
       throw notFound(`get ${name}: no such volume`);
     }
     const users = this.usedBy(name);
     if (users.length > 0) throw conflict(`remove ${name}: volume is in use - [${users.join(", ")}]`);
-    // First the row, so that nobody can take the volume any more; mend() finds the directory if we die before it is gone.
-    const directory = join(this.#root, name);
-    const doomed = join(this.#root, `${removedPrefix}${randomBytes(8).toString("hex")}`);
-    this.#db.run("DELETE FROM volumes WHERE name = ?", name);
-    if (existsSync(directory)) {
-      await rename(directory, doomed);
-      await rm(doomed, { recursive: true, force: true });
+    this.#save({ ...record, isRemoved: true });
+    try {
+      await this.#erase(name);
+    } catch (error) {
+      if (this.#find(name)?.isRemoved) this.#save(record);
+      throw error;
     }
     this.#events.publish("volume", "destroy", name, { driver: localDriver });
   }
@@ -186,6 +200,22 @@ export class Volumes {
    */
   async copyUp(name: string, rootfs: string, path: string): Promise<void> {
     await copyUp(rootfs, path, this.pathOf(name));
+  }
+
+  /** Out of the way, out of the database, and then off the disk: from the second on the name is free again. */
+  async #erase(name: string): Promise<void> {
+    const doomed = join(this.#root, `${removedPrefix}${randomBytes(8).toString("hex")}`);
+    try {
+      renameSync(join(this.#root, name), doomed);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    this.#db.run("DELETE FROM volumes WHERE name = ?", name);
+    await rm(doomed, { recursive: true, force: true });
+  }
+
+  #save(record: VolumeRecord): void {
+    this.#db.run("UPDATE volumes SET record = ? WHERE name = ?", JSON.stringify(record), record.name);
   }
 
   #find(name: string): VolumeRecord | undefined {

@@ -48,6 +48,7 @@ export const command: Command = {
 export async function findOne(ctx: CliContext, type: string, reference: string, size: boolean): Promise<Inspected> {
   const path = PATHS[type]!(encodeURIComponent(reference).replaceAll("%2F", "/").replaceAll("%3A", ":"));
   const json = await fetchJson(ctx, path, size && type === "container" ? { size: 1 } : {});
+  if (size && type !== "container") ctx.err(`WARNING: --size ignored for ${type}\n`);
   return TYPED.has(type) ? { json, kind: type as Inspectable } : { json };
 }
 

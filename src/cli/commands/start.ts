@@ -10,8 +10,8 @@ export const command: Command = {
   args: { min: 1 },
   flags: [
     { name: "attach", short: "a", type: "bool", usage: "Attach STDOUT/STDERR and forward signals" },
-    { name: "checkpoint", type: "string", usage: "Restore from this checkpoint" },
-    { name: "checkpoint-dir", type: "string", usage: "Use a custom checkpoint storage directory" },
+    { name: "checkpoint", type: "string", hidden: true, usage: "Restore from this checkpoint" },
+    { name: "checkpoint-dir", type: "string", hidden: true, usage: "Use a custom checkpoint storage directory" },
     { name: "detach-keys", type: "string", usage: "Override the key sequence for detaching a container" },
     { name: "interactive", short: "i", type: "bool", usage: "Attach container's STDIN" },
   ],
