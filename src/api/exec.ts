@@ -1,6 +1,7 @@
 /** Processes run in running containers (Engine API, tag Exec). */
 import { invalidParameter } from "../lib/errors.ts";
 import { joinStreams, streamType } from "./attachment.ts";
+import type { ClientStream } from "./client-stream.ts";
 import { sizeOf } from "./containers.ts";
 import type { Exchange } from "./exchange.ts";
 import { execCreateBody, execStartBody } from "./request-shapes.ts";
@@ -40,14 +41,17 @@ async function start(containers: ContainersRoom, exchange: Exchange): Promise<vo
   const { Detach: detach = false, Tty: tty = false } = body;
   containers.execInspect(name);
   const consoleSize = checkSize(body.ConsoleSize);
-  const attachment = await containers.execStart(name, { detach, tty, consoleSize });
+  // What the start says counts, not whether there is a terminal: clients read the frames that they asked for.
+  const takeOver = () => exchange.takeOver(streamType(tty, minor));
+  let client: ClientStream | undefined;
+  // The head leaves before the process begins: the SDK for Python loses output that comes in one piece with it.
+  const accepted = detach ? undefined : () => void (client = takeOver());
+  const attachment = await containers.execStart(name, { detach, tty, consoleSize, accepted });
   if (!attachment) {
     exchange.empty(200);
     return;
   }
-  // What the start says counts, not whether there is a terminal: clients read the frames that they asked for.
-  const client = exchange.takeOver(streamType(tty, minor));
-  await joinStreams(client, attachment, !tty);
+  await joinStreams(client ?? takeOver(), attachment, !tty);
 }
 
 /** `[height, width]`, or nothing where it says nothing. Throws where it is no pair. */

@@ -15,6 +15,7 @@ export function imageRoutes({ images }: ApiRooms): Route[] {
   return [
     { method: "GET", path: "/images/json", handle: (exchange) => list(images, exchange) },
     { method: "POST", path: "/images/create", handle: (exchange) => create(images, exchange) },
+    { method: "POST", path: "/images/prune", handle: (exchange) => prune(images, exchange) },
     { method: "POST", path: "/images/load", handle: (exchange) => load(images, exchange) },
     {
       method: "GET",
@@ -36,6 +37,11 @@ export function imageRoutes({ images }: ApiRooms): Route[] {
     },
     { method: "DELETE", path: "/images/{name}", handle: (exchange) => remove(images, exchange) },
   ];
+}
+
+async function prune(images: ImagesRoom, exchange: Exchange): Promise<void> {
+  const { deleted, spaceReclaimed } = await images.prune(filtersOf(exchange.query));
+  exchange.json(200, { ImagesDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: spaceReclaimed });
 }
 
 async function list(images: ImagesRoom, exchange: Exchange): Promise<void> {

@@ -36,6 +36,8 @@ export async function attachToContainer(
   if (status === "paused") throw conflict(`container ${container.id} is paused, unpause the container before attach`);
   if (status === "restarting")
     throw conflict(`container ${container.id} is restarting, wait until the container is running`);
+  if (status === "removing" || status === "dead")
+    throw conflict(`container ${container.id} is marked for removal and cannot be attached to`);
   if (request.detachKeys) parseDetachKeys(request.detachKeys);
   const before = request.logs ? logChunks(rooms, container, request) : undefined;
   const tty = container.record.config.Tty ?? false;
@@ -53,7 +55,9 @@ export async function attachToContainer(
 export function consoleOf(rooms: Rooms, container: Container): Console {
   const { config } = container.record;
   const tty = config.Tty ?? false;
-  container.console ??= new Console({
+  // A client that came while the last run was ending has joined what is no more.
+  if (container.console !== undefined && !container.console.hasEnded) return container.console;
+  container.console = new Console({
     directory: bundleDir(rooms.settings, container.id),
     tty,
     closesStdin: !tty && (config.OpenStdin ?? false) && (config.StdinOnce ?? false),

@@ -130,7 +130,7 @@ export class Containers {
     return inspectExec(findExec(this.#rooms, id));
   }
 
-  execResize(id: string, size: { height: number; width: number }): void {
-    resizeExec(findExec(this.#rooms, id), size);
+  async execResize(id: string, size: { height: number; width: number }): Promise<void> {
+    await resizeExec(findExec(this.#rooms, id), size);
   }
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import { join } from "node:path";
+import { expectMove } from "../kernel/cgroups.ts";
 import { invalidParameter, messageOf, notFound } from "../lib/errors.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
@@ -37,6 +38,8 @@ export async function createContainer(
   request: CreateRequest,
 ): Promise<{ Id: string; Warnings: string[] }> {
   const { store, images, networks, rootfs, settings } = rooms;
+  // Most are started at once.
+  expectMove();
   const warnings = checkCreateRequest(request, settings.checkHost);
   const wanted = request.name?.replace(/^\//, "");
   if (request.name) store.checkName(wanted!);
@@ -111,6 +114,16 @@ function findOther({ store }: Rooms, nameOrId: string): Container {
 /** Anonymous volumes are named by 64 hexadecimal digits. */
 export function isAnonymous(volumeName: string | undefined): boolean {
   return /^[0-9a-f]{64}$/.test(volumeName ?? "");
+}
+
+/** What was asked for by hand and will not happen. */
+function unservedWarnings({ config, hostConfig }: CreateRequest): string[] {
+  const warnings: string[] = [];
+  const [check] = config.Healthcheck?.Test ?? [];
+  if (check !== undefined && check !== "NONE")
+    warnings.push("Health checks are not run yet: the container has no health");
+  if (hostConfig.Links?.length) warnings.push("Links are not supported yet: the linked containers have no names here");
+  return warnings;
 }
 
 function newId(rooms: Rooms): string {

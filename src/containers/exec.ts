@@ -1,6 +1,7 @@
 /** exec: other processes in a running container. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { expectMove } from "../kernel/cgroups.ts";
 import { conflict, invalidParameter, messageOf, notFound } from "../lib/errors.ts";
 import type { Attachment, Console } from "../runtime/console.ts";
 import { parseDetachKeys } from "../runtime/detach-keys.ts";
@@ -13,6 +14,7 @@ import { withDetachKeys } from "./attach.ts";
 import type { Container } from "./container.ts";
 import { bundleDir } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
+import { exitCodeFor } from "./start.ts";
 
 /** POST /containers/{id}/exec */
 export interface ExecConfig {
@@ -34,6 +36,8 @@ export interface ExecStart {
   detach: boolean;
   tty: boolean;
   consoleSize?: { height: number; width: number };
+  /** Called when nothing refuses the start any more, and the process has not begun. */
+  accepted?: () => void;
 }
 
 /** An exec from its creation until its container's run ends. Nothing of it is stored: a new daemon does not know it. */
@@ -46,6 +50,8 @@ export class Exec {
   /** ms since 1970; 0 while it has not ended. */
   endedAtMs = 0;
   console: Console | undefined;
+  /** From its start until its process begins, or fails to. */
+  launching: Promise<unknown> | undefined;
 
   constructor(
     readonly container: Container,
@@ -67,6 +73,7 @@ export function createExec(rooms: Rooms, container: Container, config: ExecConfi
   requireReady(container);
   for (const exec of container.execs)
     if (exec.endedAtMs !== 0 && Date.now() - exec.endedAtMs > keepEndedMs) forget(rooms, exec);
+  expectMove();
   const exec = new Exec(container, config);
   container.execs.add(exec);
   rooms.execs.set(exec.id, exec);
@@ -98,13 +105,16 @@ export async function startExec(rooms: Rooms, exec: Exec, options: ExecStart): P
   exec.started = true;
   exec.running = true;
   announce(rooms, container, `exec_start: ${exec.commandLine}`, { execID: exec.id });
+  options.accepted?.();
   try {
-    return await launch(rooms, exec, options);
+    const launching = launch(rooms, exec, options);
+    exec.launching = launching;
+    return await launching;
   } catch (error) {
     exec.running = false;
     exec.endedAtMs = Date.now();
-    // Docker tells apart what is not there from what cannot be executed for run alone.
-    exec.exitCode = 126;
+    const code = exitCodeFor(messageOf(error));
+    exec.exitCode = code === 127 ? 127 : 126;
     if (options.detach) throw error;
     return failedAttachment(exec, messageOf(error));
   }
@@ -160,13 +170,17 @@ async function launch(rooms: Rooms, exec: Exec, options: ExecStart): Promise<Att
   });
   const { attachment } = started;
   if (attachment === undefined) return undefined;
+  const detached = Promise.withResolvers<void>();
   const complete: Attachment = {
     tty: attachment.tty,
     // Who has read to the end may ask for the exit code at once.
-    output: followedBy(attachment.output, ended),
+    output: followedBy(attachment.output, Promise.race([ended, detached.promise])),
     write: (data) => attachment.write(data),
     closeStdin: () => attachment.closeStdin(),
-    detach: () => attachment.detach(),
+    detach() {
+      detached.resolve();
+      attachment.detach();
+    },
   };
   return tty && config.AttachStdin ? withDetachKeys(rooms, container, complete, config.DetachKeys) : complete;
 }
@@ -221,8 +235,9 @@ export function inspectExec(exec: Exec) {
   };
 }
 
-/** POST /exec/{id}/resize. Throws where it does not run. */
-export function resizeExec(exec: Exec, size: { height: number; width: number }): void {
+/** POST /exec/{id}/resize. Waits for the process of one that is being started. Throws where it does not run. */
+export async function resizeExec(exec: Exec, size: { height: number; width: number }): Promise<void> {
+  await exec.launching?.catch(() => undefined);
   if (!exec.running || exec.console === undefined) throw conflict(`Exec process ${exec.id} is not running`);
   exec.console.resize(size.height, size.width);
 }

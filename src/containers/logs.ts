@@ -81,16 +81,17 @@ export function watchLogSize(rooms: Rooms, { id, record }: Container): void {
   });
 }
 
-/** Size after which conmon itself begins anew, for when no daemon is there to rotate. */
-export function backstopBytes(record: ContainerRecord): number {
+/** Size after which conmon itself begins anew, for when no daemon is there to rotate; undefined for no limit. */
+export function backstopBytes(record: ContainerRecord): number | undefined {
   const { maxSizeBytes, maxFiles } = logLimits(record);
-  return logBackstopBytes(maxSizeBytes, maxFiles);
+  return Number.isFinite(maxSizeBytes) ? logBackstopBytes(maxSizeBytes, maxFiles) : undefined;
 }
 
 function logLimits({ hostConfig }: ContainerRecord): { maxSizeBytes: number; maxFiles: number } {
   const options = hostConfig.LogConfig?.Config ?? {};
   return {
-    maxSizeBytes: parseMemoryBytes(options["max-size"] ?? defaultMaxSize),
+    maxSizeBytes:
+      options["max-size"] === "-1" ? Number.POSITIVE_INFINITY : parseMemoryBytes(options["max-size"] ?? defaultMaxSize),
     maxFiles: Number(options["max-file"] ?? defaultMaxFiles),
   };
 }

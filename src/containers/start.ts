@@ -81,7 +81,6 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
     sandbox?.connect();
     const { pid, conmonPid } = await created;
     container.beginRun();
-    await consoleOf(rooms, container).connectIfAwaited();
     record.state = {
       status: "running",
       pid,
@@ -94,6 +93,8 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
       oomKilled: false,
     };
     rooms.store.save(container);
+    // Who comes from now on connects for himself.
+    await consoleOf(rooms, container).connectIfAwaited();
     await runtime.start(id);
   } catch (error) {
     // What it cannot take back, recordFailure tries again, and every later removal.
@@ -132,7 +133,8 @@ async function recordFailure(rooms: Rooms, container: Container, error: unknown)
   try {
     rooms.store.save(container);
   } finally {
-    container.endRun({ exitCode: record.state.exitCode, error: message });
+    // The reason is the answer to the start: who waits for the end beside it, as clients do, would report it once more.
+    container.endRun({ exitCode: record.state.exitCode });
   }
   if (record.hostConfig.AutoRemove && !(error instanceof BrigError && error.kind === "notModified"))
     queueMicrotask(() => void removeContainer(rooms, container, { force: true, volumes: true }).catch(() => undefined));

@@ -26,7 +26,9 @@ export function containerSettings(config: DaemonConfig): ContainerSettings {
       ipcMode: config.defaultIpcMode,
       cgroupnsMode: config.defaultCgroupnsMode,
       shmSizeBytes: config.defaultShmSizeBytes,
-      runtime: config.defaultRuntime,
+      get runtime() {
+        return config.defaultRuntime;
+      },
       cpuCount: host.cpuCount,
     },
     checkHost: checkHost(config),

@@ -19,8 +19,10 @@ import { invalidParameter, systemError } from "../lib/errors.ts";
 import { formatRfc3339Nano } from "../lib/time.ts";
 import { version } from "../lib/version.ts";
 import { Networks } from "../networks/networks.ts";
+import { hostFacts } from "../runtime/host-facts.ts";
 import { LogRotation } from "../runtime/rotation.ts";
 import { Runtime } from "../runtime/runtime.ts";
+import { prepareFilter } from "../runtime/spec.ts";
 import { StateDatabase } from "../state/database.ts";
 import { ContentStore } from "../storage/content.ts";
 import { selectDriver } from "../storage/driver.ts";
@@ -109,6 +111,10 @@ export class Daemon {
     await daemon.#serve();
     mkdirSync(dirname(config.pidfile), { recursive: true });
     writeFileSync(config.pidfile, `${process.pid}`);
+    // Whoever asks first is answered first.
+    setTimeout(() =>
+      prepareFilter({ host: hostFacts(), defaultSeccompProfile: daemon.#rooms.settings.seccompProfile }),
+    );
     void startByPolicy(daemon.#rooms, (message) => log.error(message));
     return daemon;
   }
@@ -131,7 +137,6 @@ export class Daemon {
 
   async #serve(): Promise<void> {
     const { store } = this.#rooms;
-    const settings = systemSettings(this.#config, this.#engineId, this.#rooms.rootfs.driverName);
     const rooms: ApiRooms = {
       containers: new Containers(this.#rooms),
       images: this.#images,
@@ -139,7 +144,7 @@ export class Daemon {
       volumes: this.#volumes,
       events: this.#events,
       system: new SystemFacts({
-        settings: () => ({ ...settings, ...reloadedFacts(this.#config) }),
+        settings: () => systemSettings(this.#config, this.#engineId, this.#rooms.rootfs.driverName),
         containers: () => countByState(store.all()),
         images: () => this.#images.count,
         driverStatus: () => this.#rooms.rootfs.status(),
@@ -228,10 +233,6 @@ function engineId(db: StateDatabase): string {
 function imageSettings(config: DaemonConfig) {
   const { registryMirrors, insecureRegistries, maxConcurrentDownloads, maxDownloadAttempts } = config;
   return { registryMirrors, insecureRegistries, maxConcurrentDownloads, maxDownloadAttempts };
-}
-
-function reloadedFacts({ labels, debug, registryMirrors, insecureRegistries, defaultRuntime }: DaemonConfig) {
-  return { labels, debug, registryMirrors, insecureRegistries, defaultRuntime };
 }
 
 function countByState(containers: Iterable<Container>): { running: number; paused: number; stopped: number } {

@@ -139,6 +139,12 @@ export class Images {
     return remove(this.#rooms, reference, options);
   }
 
+  /** Removes what no container uses. */
+  async prune(filters: Map<string, string[]>): Promise<{ deleted: ImageDeleteResponseItem[]; spaceReclaimed: number }> {
+    const { prune } = await import("./prune.ts");
+    return prune(this.#rooms, filters);
+  }
+
   /** Loads an archive of `docker save` or an OCI layout. */
   async load(archive: AsyncIterable<Uint8Array>, report: Report, options: LoadOptions = {}): Promise<Image[]> {
     const { load } = await import("./load.ts");

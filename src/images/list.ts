@@ -21,7 +21,7 @@ const NOT_COMPUTED = -1;
 
 /** All images that the filters let through, newest first. Throws invalidParameter for wrong filters. */
 export function list(rooms: ImageRooms, query: ImageListQuery): ImageSummary[] {
-  const keep = filterOf(rooms, query.filters);
+  const keep = imageFilter(rooms, query.filters);
   const namesOf = referenceFilter(query.filters.get("reference") ?? []);
   const parents = new Set(rooms.store.all().map(({ parent }) => parent));
   const wantsDangling = query.filters.has("dangling");
@@ -71,7 +71,8 @@ function countSharers(rooms: ImageRooms): Map<string, number> {
   return counts;
 }
 
-function filterOf(rooms: ImageRooms, filters: Map<string, string[]>): (record: ImageRecord) => boolean {
+/** A predicate for the filters. Throws invalidParameter for wrong ones. */
+export function imageFilter(rooms: ImageRooms, filters: Map<string, string[]>): (record: ImageRecord) => boolean {
   const tests: ((record: ImageRecord) => boolean)[] = [];
   for (const [name, values] of filters) {
     if (!known.has(name)) throw invalidParameter(`invalid filter '${name}'`);

@@ -1,5 +1,6 @@
 /** Control groups of all three layouts: cgroups(7), and Documentation/admin-guide/cgroup-v2.rst of the kernel. */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, readMounts } from "./mount.ts";
@@ -142,6 +143,36 @@ function childrenOf(directory: string): string[] {
   } catch {
     return [];
   }
+}
+
+let moving = false;
+
+/**
+ * To be called a few milliseconds before a process is moved into a cgroup. The kernel lets the first move after a pause
+ * wait for a grace period of RCU, 3 to 18 ms, and those that follow at once for none. So we move ourselves to where we
+ * are, which changes nothing, in a thread of its own, and that wait passes while other things are done.
+ */
+export function expectMove(): void {
+  const processes = moving ? undefined : ownProcesses();
+  if (processes === undefined) return;
+  moving = true;
+  // r+: a file that is not there is not to be made.
+  writeFile(processes, String(process.pid), { flag: "r+" })
+    .catch(() => {}) // Then the move itself waits.
+    .finally(() => {
+      moving = false;
+    });
+}
+
+/** cgroup.procs of a cgroup that this process is in: cgroups(7), /proc/[pid]/cgroup. */
+function ownProcesses(): string | undefined {
+  const home = hierarchies().find((one) => one.version === 2) ?? hierarchies()[0];
+  if (home === undefined) return undefined;
+  const controllers = home.version === 2 ? "" : home.controllers.join(",");
+  const line = readFileSync("/proc/self/cgroup", "utf8")
+    .split("\n")
+    .find((one) => one.split(":")[1] === controllers);
+  return line && join(home.mountPoint, line.split(":").slice(2).join(":"), "cgroup.procs");
 }
 
 /** Kills every process in a cgroup and below, also a frozen one. They may take a moment to be gone. */

@@ -76,6 +76,11 @@ export class Console {
     this.tty = options.tty;
   }
 
+  /** Whether it is of no use any more: the process it was for has ended. */
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   /** How many clients are attached. */
   get clientCount(): number {
     return this.#clients.size;

@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupPids, frozenState, killCgroup, removeCgroup, setFrozen } from "../kernel/cgroups.ts";
+import { cgroupPids, expectMove, frozenState, killCgroup, removeCgroup, setFrozen } from "../kernel/cgroups.ts";
 import { isAlive, processStartTime, sendSignal } from "../kernel/process.ts";
 import { systemError } from "../lib/errors.ts";
 import { Conmon } from "./conmon.ts";
@@ -14,6 +14,7 @@ import { ExitFiles, type ExitListener, type ExitRecord } from "./exits.ts";
 import { findHelpers, killHelpers } from "./helpers.ts";
 import type { OciSpec } from "./oci.ts";
 import { runtimeFailure } from "./runtime-errors.ts";
+import { SealedProgram } from "./sealed-program.ts";
 
 export interface RuntimeOptions {
   /** As in HostConfig.Runtime. */
@@ -76,12 +77,14 @@ export class Runtime {
   /** Containers whose conmon is no child of ours (any more): their death has to be looked for. */
   readonly #adopted = new Map<string, ProcessIdentity>();
   readonly #isCrun: boolean;
+  readonly #sealed: SealedProgram;
   #sweeper: Timer | undefined;
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
     this.name = options.name;
     this.#isCrun = /(^|\/)crun$/.test(options.runtimePath) && !options.systemdCgroup;
+    this.#sealed = new SealedProgram(options.runtimePath);
     this.#records = join(options.runRoot, "conmon", options.name);
     mkdirSync(this.#records, { recursive: true, mode: 0o700 });
     mkdirSync(options.stateRoot, { recursive: true, mode: 0o700 });
@@ -101,6 +104,7 @@ export class Runtime {
   begin(options: LaunchOptions): Launch {
     const { id, bundle } = options;
     this.#checkInstalled();
+    expectMove();
     if (options.logPath?.includes(":")) throw systemError(`a log path cannot hold a colon: ${options.logPath}`);
     this.#exits.remove(id);
     const conmon = new Conmon({
@@ -236,6 +240,7 @@ export class Runtime {
   /** Runs another process in a running container. Throws RuntimeFailure where it cannot be started. */
   async exec(options: ExecOptions): Promise<Exec> {
     this.#checkInstalled();
+    expectMove();
     return startExec(options, {
       name: this.name,
       conmonPath: this.#options.conmonPath,
@@ -311,6 +316,7 @@ export class Runtime {
     this.#adopted.clear();
     this.#listeners.clear();
     this.#exits.close();
+    this.#sealed.close();
   }
 
   #conmonGone(id: string): void {
@@ -339,7 +345,8 @@ export class Runtime {
   }
 
   #commonArgs(cid: string, uuid: string, bundle: string): string[] {
-    const { runtimePath, stateRoot, systemdCgroup, runtimeArgs = [] } = this.#options;
+    const { stateRoot, systemdCgroup, runtimeArgs = [] } = this.#options;
+    const runtimePath = this.#isCrun ? this.#sealed.path : this.#options.runtimePath;
     const args = ["--api-version", "1", "--sync", "--no-sync-log", "--full-attach", "-c", cid, "-u", uuid, "-n", cid];
     args.push("-b", bundle, "-p", join(bundle, "pidfile"), "-r", runtimePath, "--runtime-arg", `--root=${stateRoot}`);
     for (const argument of runtimeArgs) args.push("--runtime-arg", argument);

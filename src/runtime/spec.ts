@@ -81,7 +81,16 @@ function appArmorFor({ appArmor }: SecurityOptions, host: HostFacts): string | u
   throw invalidParameter(`cannot apply the AppArmor profile ${appArmor}: AppArmor is not enabled on this host`);
 }
 
-function seccompFor(input: SpecInput, options: SecurityOptions, capabilities: string[]): OciSeccomp | undefined {
+/** Compiles the filter that most containers get, so that the first of them need not wait for it: some 20 ms. */
+export function prepareFilter(input: Pick<SpecInput, "host" | "defaultSeccompProfile">): void {
+  const capabilities = containerCapabilities({}, input.host.capabilities);
+  const seccomp = seccompFor({ ...input, hostConfig: {} }, parseSecurityOptions([]), capabilities);
+  if (seccomp !== undefined) seccompFilter(seccomp);
+}
+
+type SeccompInput = Pick<SpecInput, "host" | "hostConfig" | "defaultSeccompProfile">;
+
+function seccompFor(input: SeccompInput, options: SecurityOptions, capabilities: string[]): OciSeccomp | undefined {
   const profile = options.seccomp ?? (input.hostConfig.Privileged ? "unconfined" : input.defaultSeccompProfile);
   if (profile === "unconfined") return undefined;
   const facts = { capabilities, machine: input.host.machine, kernel: input.host.kernel };

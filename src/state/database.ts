@@ -1,13 +1,19 @@
 /** The one database: opening it, its schema's version, transactions. */
-import { Database, type SQLQueryBindings } from "bun:sqlite";
+import { Database, type SQLQueryBindings, SQLiteError } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { systemError } from "../lib/errors.ts";
 import { migrations } from "./migrations.ts";
 
+/** Room that the database keeps for itself, so that on a full disk containers can still be stopped, and removed. */
+const reserveBytes = 512 * 1024;
+
+const isFull = (error: unknown) => error instanceof SQLiteError && error.code === "SQLITE_FULL";
+
 /** The open database of a data root. Statements are prepared once and kept. */
 export class StateDatabase {
   readonly #db: Database;
+  readonly #path: string;
 
   /**
    * Opens or creates the database and brings its schema up to date.
@@ -19,7 +25,9 @@ export class StateDatabase {
     this.#db.run("PRAGMA journal_mode = WAL");
     this.#db.run("PRAGMA synchronous = NORMAL");
     this.#db.run("PRAGMA foreign_keys = ON");
+    this.#path = path;
     this.#migrate(path);
+    this.#reserve();
   }
 
   #migrate(path: string): void {
@@ -35,6 +43,36 @@ export class StateDatabase {
       })();
   }
 
+  /** Makes the file and its journal as large as they are to be at least: SQLite uses again what a deleted row leaves. */
+  #reserve(): void {
+    const key = "reserve";
+    try {
+      this.#db.run("INSERT OR REPLACE INTO settings (key, value) VALUES (?, zeroblob(?))", [key, reserveBytes]);
+    } catch (error) {
+      // Too late for this time.
+      if (!isFull(error)) throw error;
+    }
+    this.#db.run("DELETE FROM settings WHERE key = ?", [key]);
+    this.#db.run("PRAGMA wal_checkpoint(RESTART)");
+  }
+
+  /** On a full disk the journal begins anew within what it has. Throws systemError where that is too small. */
+  #write<T>(change: () => T): T {
+    try {
+      return change();
+    } catch (error) {
+      // A transaction is begun anew as a whole.
+      if (!isFull(error) || this.#db.inTransaction) throw error;
+    }
+    this.#db.run("PRAGMA wal_checkpoint(RESTART)");
+    try {
+      return change();
+    } catch (error) {
+      if (isFull(error)) throw systemError(`no space left on the disk of ${this.#path}`, error);
+      throw error;
+    }
+  }
+
   /** All rows a query yields. */
   all<Row>(sql: string, ...bindings: SQLQueryBindings[]): Row[] {
     return this.#db.query<Row, SQLQueryBindings[]>(sql).all(...bindings);
@@ -47,12 +85,15 @@ export class StateDatabase {
 
   /** Runs a statement and returns the number of rows it changed. */
   run(sql: string, ...bindings: SQLQueryBindings[]): number {
-    return this.#db.query<unknown, SQLQueryBindings[]>(sql).run(...bindings).changes;
+    return this.#write(() => this.#db.query<unknown, SQLQueryBindings[]>(sql).run(...bindings).changes);
   }
 
-  /** Runs `change` in one transaction: all of it is kept, or, where it throws, none. `change` must not await. */
+  /**
+   * Runs `change` in one transaction: all of it is kept, or, where it throws, none. `change` must not await, and may be
+   * run a second time where it has failed.
+   */
   transaction<T>(change: () => T): T {
-    return this.#db.transaction(change).immediate();
+    return this.#write(() => this.#db.transaction(change).immediate());
   }
 
   close(): void {

@@ -11,6 +11,8 @@ export const command: Command = {
   flags: [],
   interspersed: false,
   async run(ctx, flags) {
+    // Who presses Tab has not asked for a daemon.
+    process.env.BRIG_AUTOSTART = "0";
     const words = flags.args.length === 0 ? [""] : flags.args;
     const candidates = await candidatesFor(ctx, words.slice(0, -1));
     const started = words.at(-1)!;

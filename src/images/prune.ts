@@ -1,0 +1,31 @@
+/** POST /images/prune: removes images that no container uses. */
+import { invalidParameter } from "../lib/errors.ts";
+import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
+import { imageFilter } from "./list.ts";
+import { remove } from "./remove.ts";
+import type { ImageRooms } from "./rooms.ts";
+
+const pruneFilters = new Set(["dangling", "label", "label!", "until"]);
+
+/**
+ * Removes images without a name, or with the filter dangling=false also those with one.
+ * Returns what was untagged and deleted, and the bytes of the layers that are gone. Throws on other filters.
+ */
+export async function prune(
+  rooms: ImageRooms,
+  filters: Map<string, string[]>,
+): Promise<{ deleted: ImageDeleteResponseItem[]; spaceReclaimed: number }> {
+  for (const name of filters.keys()) if (!pruneFilters.has(name)) throw invalidParameter(`invalid filter '${name}'`);
+  const { dangling = ["true"], ...others } = Object.fromEntries(filters);
+  const onlyDangling = !["false", "0"].includes(dangling[0] ?? "true");
+  const passes = imageFilter(rooms, new Map(Object.entries(onlyDangling ? { ...others, dangling: ["true"] } : others)));
+  const unused = rooms.store.all().filter((record) => passes(record) && rooms.usedBy(record.id).length === 0);
+  const sizes = new Map(unused.flatMap(({ diffIds }) => diffIds.map((diffId) => [diffId, rooms.layers.size(diffId)])));
+  const deleted: ImageDeleteResponseItem[] = [];
+  // The removal of an image takes parents along that have no name.
+  for (const { id } of unused)
+    if (rooms.store.byId(id) !== undefined) deleted.push(...(await remove(rooms, id, { force: true, noPrune: false })));
+  let spaceReclaimed = 0;
+  for (const [diffId, size] of sizes) if (!rooms.layers.has(diffId)) spaceReclaimed += size;
+  return { deleted, spaceReclaimed };
+}
