@@ -1,10 +1,11 @@
 import { Database } from "bun:sqlite";
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import type { ContainerRecord } from "../src/containers/record.ts";
 import { isAlive } from "../src/kernel/process.ts";
 import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
 
+setDefaultTimeout(30_000);
 const daemon = new TestDaemon();
 beforeAll(async () => {
   await (await daemon.start()).withImage();
@@ -225,7 +226,7 @@ describe("half done when the daemon died", () => {
   test("a removal is finished, with its volumes; a pause is known; a restart that was due is made", async () => {
     await docker("create", "--name", "doomed", "-v", "/data", "alpine");
     await docker("run", "-d", "--name", "frozen", "alpine", "sleep", "1000");
-    const frozen = await inspect("frozen", "{{.Id}}");
+    await docker("pause", "frozen");
     await docker("run", "-d", "--name", "due", "--restart", "always", "alpine", "false");
     await docker("run", "-d", "--name", "spent", "--restart", "on-failure:1", "alpine", "false");
     await until(async () => (await inspect("due", "{{.RestartCount}}")) >= "3");
@@ -235,12 +236,8 @@ describe("half done when the daemon died", () => {
       "UPDATE containers SET record = json_set(record, '$.state.status', 'removing', '$.removesVolumes', json('true')) WHERE name = 'doomed'",
     );
     db.run("UPDATE containers SET record = json_set(record, '$.state.status', 'restarting') WHERE name = 'spent'");
+    db.run("UPDATE containers SET record = json_set(record, '$.state.status', 'running') WHERE name = 'frozen'");
     db.close();
-    await run([
-      "sh",
-      "-c",
-      `for f in $(find /sys/fs/cgroup -path '*${frozen}*' -name freezer.state -o -path '*${frozen}*' -name cgroup.freeze); do case $f in *state) echo FROZEN >$f;; *) echo 1 >$f;; esac; done`,
-    ]);
     writeFileSync(`${daemon.root}/run/exits/crun/${"0".repeat(64)}`, "0");
     await daemon.start();
     expect((await docker("inspect", "doomed")).code).toBe(1);
@@ -265,7 +262,7 @@ describe("half done when the daemon died", () => {
     await Bun.sleep(700);
     await daemon.start();
     expect(execs()).toBe(1);
-    expect((await docker("exec", "host", "pgrep", "-f", "sleep 1000")).stdout.trim().split("\n").length).toBe(2);
+    expect((await docker("top", "host")).stdout.match(/sleep 1000/g)?.length).toBe(2);
     await docker("rm", "-f", "host");
     expect(daemon.leftovers()).toEqual([]);
   });

@@ -138,14 +138,14 @@ export function truncateId(id: string): string {
 
 /** At most `columns` wide, an ellipsis for what is cut off. Wide characters count twice. */
 export function ellipsis(text: string, columns: number): string {
-  const chars = [...text];
-  if (Buffer.byteLength(text) === chars.length) {
-    return chars.length <= columns ? text : `${text.slice(0, columns - 1)}…`;
+  // As many bytes as UTF-16 units: all of it is ASCII.
+  if (Buffer.byteLength(text) === text.length) {
+    return text.length <= columns ? text : `${text.slice(0, columns - 1)}…`;
   }
   let width = 0;
   let kept = "";
   let shown = 0;
-  for (const char of chars) {
+  for (const char of text) {
     const size = Bun.stringWidth(char);
     width += size;
     if (width <= columns - 1) {

@@ -78,7 +78,7 @@ const refusedHostConfigs: [Loose, string][] = [
   [{ Sysctls: { "net.a": "1" }, NetworkMode: "host" }, 'sysctl "net.a" not allowed in host network namespace'],
   [{ LogConfig: { Type: "foo" } }, 'error looking up logging plugin foo: plugin "foo" not found'],
   [{ LogConfig: { Type: "json-file", Config: { foo: "1" } } }, "unknown log opt 'foo' for json-file log driver"],
-  [{ LogConfig: { Type: "", Config: { labels: "1" } } }, "unknown log opt 'labels' for log driver local"],
+  [{ LogConfig: { Type: "", Config: { bar: "1" } } }, "unknown log opt 'bar' for log driver local"],
   [{ LogConfig: { Type: "json-file", Config: { mode: "x" } } }, "logger: logging mode not supported: x"],
   [{ LogConfig: { Type: "local", Config: { "max-size": "x" } } }, "invalid size: 'x'"],
   [{ Annotations: { "": "x" } }, "invalid Annotations: the empty string is not permitted as an annotation key"],

@@ -40,7 +40,7 @@ export async function createContainer(
   const { store, images, networks, rootfs, settings } = rooms;
   // Most are started at once.
   expectMove();
-  const warnings = checkCreateRequest(request, settings.checkHost);
+  const warnings = [...checkCreateRequest(request, settings.checkHost), ...unservedWarnings(request)];
   const wanted = request.name?.replace(/^\//, "");
   if (request.name) store.checkName(wanted!);
   const image = images.get(request.config.Image ?? "");

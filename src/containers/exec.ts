@@ -58,8 +58,10 @@ export class Exec {
     readonly config: ExecConfig,
   ) {}
 
+  /** As events have it: with a blank after the command also where no arguments follow. */
   get commandLine(): string {
-    return (this.config.Cmd ?? []).join(" ");
+    const [command = "", ...args] = this.config.Cmd ?? [];
+    return `${command} ${args.join(" ")}`;
   }
 }
 

@@ -31,6 +31,7 @@ import { RootfsStore } from "../storage/rootfs.ts";
 import { Volumes } from "../volumes/volumes.ts";
 import type { DaemonConfig, ReloadableConfig } from "./config.ts";
 import { containerSettings } from "./container-settings.ts";
+import { keepSmall } from "./footprint.ts";
 import type { Logger } from "./logger.ts";
 import { programPath } from "./programs.ts";
 import { SystemFacts } from "./system-info.ts";
@@ -52,14 +53,17 @@ export class Daemon {
   /** Resolved when what was there before is mended: until then no end of a container is dealt with. */
   readonly #mended = Promise.withResolvers<void>();
   #listening: Listening | undefined;
+  #stopTrimming: (() => void) | undefined;
 
   private constructor(config: DaemonConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
     const { dataRoot, execRoot } = config;
     for (const directory of [dataRoot, execRoot]) mkdirSync(directory, { recursive: true, mode: 0o711 });
-    lockRoot(dataRoot, "lock", "data root", "--data-root");
-    lockRoot(execRoot, "exec-lock", "exec root", "--exec-root");
+    const { bridge } = config.network;
+    lock(join(dataRoot, "lock"), `data root ${dataRoot}`, "--data-root");
+    lock(join(execRoot, "exec-lock"), `exec root ${execRoot}`, "--exec-root");
+    if (bridge !== "none") lock(`/run/lock/brig-${bridge}`, `bridge ${bridge}`, "--bridge");
     const db = new StateDatabase(join(dataRoot, "state.db"));
     this.#db = db;
     this.#engineId = engineId(db);
@@ -115,6 +119,7 @@ export class Daemon {
     setTimeout(() =>
       prepareFilter({ host: hostFacts(), defaultSeccompProfile: daemon.#rooms.settings.seccompProfile }),
     );
+    daemon.#stopTrimming = keepSmall();
     void startByPolicy(daemon.#rooms, (message) => log.error(message));
     return daemon;
   }
@@ -208,6 +213,7 @@ export class Daemon {
   /** Stops serving. Containers go on. */
   async stop(): Promise<void> {
     await this.#listening?.close();
+    this.#stopTrimming?.();
     this.#rooms.rotation.close();
     for (const runtime of this.#runtimes.values()) runtime.close();
     for (const container of this.#rooms.store.all()) clearTimeout(container.restartTimer);
@@ -217,11 +223,12 @@ export class Daemon {
   }
 }
 
-/** The lock of a root, held until the process ends. */
-function lockRoot(root: string, file: string, kind: string, option: string): void {
-  const fd = openPath(join(root, file), O_CREAT | O_RDWR | O_CLOEXEC, 0o600);
+/** Locks what no two daemons can share, until the process ends. */
+function lock(path: string, what: string, option: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const fd = openPath(path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600);
   if (!tryLock(fd, "exclusive"))
-    throw systemError(`another daemon uses the ${kind} ${root}: stop it, or choose another with ${option}`);
+    throw systemError(`another daemon uses the ${what}: stop it, or choose another with ${option}`);
 }
 
 function engineId(db: StateDatabase): string {

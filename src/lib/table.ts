@@ -49,6 +49,8 @@ function measure(
 }
 
 function runeCount(text: string): number {
+  // As many bytes as UTF-16 units: all of it is ASCII.
+  if (Buffer.byteLength(text) === text.length) return text.length;
   let count = 0;
   for (const _ of text) count++;
   return count;

@@ -20,7 +20,7 @@ function fill(): void {
 }
 
 const put = "INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)";
-const valueOf = (db: StateDatabase, key: string) =>
+const settingOf = (db: StateDatabase, key: string) =>
   db.get<{ value: string }>("SELECT value FROM settings WHERE key = ?", key)?.value;
 
 describe("on a full disk", () => {
@@ -31,9 +31,9 @@ describe("on a full disk", () => {
     db.transaction(() => {
       for (let round = 0; round < 10; round++) db.run(put, "round", `transaction ${round}`);
     });
-    expect(valueOf(db, "round")).toBe("transaction 9");
+    expect(settingOf(db, "round")).toBe("transaction 9");
     expect(() => db.run(put, "large", "x".repeat(4 << 20))).toThrow(`no space left on the disk of ${path}`);
-    expect(valueOf(db, "large")).toBeUndefined();
+    expect(settingOf(db, "large")).toBeUndefined();
     db.run(put, "round", "still");
     rmSync(filler);
     db.run(put, "large", "x".repeat(1 << 20));
@@ -43,10 +43,23 @@ describe("on a full disk", () => {
   test("a database can be opened, or says why not", () => {
     new StateDatabase(path).close();
     fill();
-    expect(() => new StateDatabase(path)).toThrow(`no space left on the disk of ${path}`);
+    expect(() => new StateDatabase(path)).toThrow(`cannot open the database ${path}: `);
     rmSync(filler);
     const db = new StateDatabase(path);
-    expect(valueOf(db, "round")).toBe("still");
+    expect(settingOf(db, "round")).toBe("still");
     db.close();
   });
+});
+
+test("what is no database is named", () => {
+  const other = join(disk, "other.db");
+  writeFileSync(other, "x".repeat(5000));
+  expect(() => new StateDatabase(other)).toThrow(`cannot open the database ${other}: file is not a database`);
+});
+
+test("a newer schema is refused", () => {
+  const db = new StateDatabase(path);
+  db.run("PRAGMA user_version = 1000");
+  db.close();
+  expect(() => new StateDatabase(path)).toThrow(/was written by a newer version of Brig/);
 });

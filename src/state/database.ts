@@ -1,5 +1,5 @@
 /** The one database: opening it, its schema's version, transactions. */
-import { Database, type SQLQueryBindings, SQLiteError } from "bun:sqlite";
+import { Database, SQLiteError, type SQLQueryBindings } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { systemError } from "../lib/errors.ts";
@@ -17,24 +17,30 @@ export class StateDatabase {
 
   /**
    * Opens or creates the database and brings its schema up to date.
-   * Throws when it was written by a newer Brig than this one.
+   * Throws systemError where it was written by a newer Brig than this one, is no database, or has no room to begin.
    */
   constructor(path: string) {
     mkdirSync(dirname(path), { recursive: true });
     this.#db = new Database(path, { create: true, strict: true });
-    this.#db.run("PRAGMA journal_mode = WAL");
-    this.#db.run("PRAGMA synchronous = NORMAL");
-    this.#db.run("PRAGMA foreign_keys = ON");
     this.#path = path;
-    this.#migrate(path);
-    this.#reserve();
+    try {
+      this.#db.run("PRAGMA journal_mode = WAL");
+      this.#db.run("PRAGMA synchronous = NORMAL");
+      this.#db.run("PRAGMA foreign_keys = ON");
+      this.#migrate();
+      this.#reserve();
+    } catch (error) {
+      this.#db.close();
+      if (error instanceof SQLiteError) throw systemError(`cannot open the database ${path}: ${error.message}`, error);
+      throw error;
+    }
   }
 
-  #migrate(path: string): void {
+  #migrate(): void {
     const { user_version: version } = this.#db.query<{ user_version: number }, []>("PRAGMA user_version").get()!;
     if (version > migrations.length)
       throw systemError(
-        `${path} was written by a newer version of Brig (schema ${version}, this one knows ${migrations.length}): start that version, or choose another --data-root`,
+        `${this.#path} was written by a newer version of Brig (schema ${version}, this one knows ${migrations.length}): start that version, or choose another --data-root`,
       );
     for (let next = version; next < migrations.length; next++)
       this.#db.transaction(() => {

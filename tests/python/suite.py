@@ -545,7 +545,8 @@ class Models(Case):
         with self.assertRaises(docker.errors.ImageNotFound):
             self.client.images.get("py-not-there")
         with self.assertRaises(docker.errors.APIError) as caught:
-            self.client.containers.run(IMAGE, "nosuchcommand", remove=True)
+            self.addCleanup(self.remove, "py-no-command")
+            self.client.containers.run(IMAGE, "nosuchcommand", name="py-no-command")
         self.assertEqual(caught.exception.status_code, 400)
         self.assertIn('exec: "nosuchcommand": executable file not found', caught.exception.explanation)
 
@@ -633,7 +634,7 @@ class Events(Case):
         until = int(time.time()) + 2
         events = self.client.events(decode=True, since=int(since), until=until, filters={"container": container})
         actions = [event["Action"] for event in events if event["timeNano"] > since * 10**9]
-        self.assertEqual(actions, ["attach", "top", "exec_create: true", "exec_start: true", "exec_die"])
+        self.assertEqual(actions, ["attach", "top", "exec_create: true ", "exec_start: true ", "exec_die"])
 
 
 class System(Case):

@@ -19,8 +19,12 @@ const UNESCAPES: Record<string, string> = {
   "\\": "\\",
 };
 
+/** ASCII that needs no escape. */
+const plain = /^[ !#-[\]-~]*$/;
+
 /** A string as Go's `%q` shows it (`%+q` with `asciiOnly`); also a rune with `quote` set to "'". */
 export function goQuote(text: string, quote = '"', asciiOnly = false): string {
+  if (plain.test(text) && !text.includes(quote)) return quote + text + quote;
   let out = quote;
   for (const char of text) out += escapeChar(char, quote, asciiOnly);
   return out + quote;
