@@ -56,7 +56,7 @@ export async function createContainer(
   // Clients call the default network by a name of their own.
   const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
   const endpoints = onDefault === undefined ? named : { bridge: onDefault, ...named };
-  networks.check(hostConfig, request.networkingConfig ?? {}, config);
+  networks.check(hostConfig, { EndpointsConfig: endpoints }, config);
   // A container on another's network has the other's host name: bundle.ts.
   if (!networkMode.startsWith("container:"))
     config.Hostname ||= networkMode === "host" || hostConfig.UTSMode === "host" ? hostHostname() : id.slice(0, 12);

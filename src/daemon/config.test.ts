@@ -79,7 +79,10 @@ test("the file and the flags together", () => {
     dns: ["1.1.1.1"],
     defaultAddressPools: [{ base: "10.9.0.0/16", size: 24 }],
   });
-  expect(config.warnings).toEqual(["metrics-addr is accepted but has no effect: not supported yet"]);
+  expect(config.warnings).toEqual([
+    "features is accepted but has no effect: not supported yet",
+    "metrics-addr is accepted but has no effect: not supported yet",
+  ]);
 });
 
 const refused: [unknown, string, ...string[]][] = [
