@@ -56,10 +56,9 @@ export async function startDocker(scratch: string): Promise<Engine> {
   const host = running ?? `unix://${scratch}/docker.sock`;
   if (running === undefined) {
     const roots = ["--data-root", `${scratch}/docker`, "--exec-root", `${scratch}/docker-run`];
-    const daemon = spawnDaemon(
-      ["dockerd", "-H", host, ...roots, "-p", `${scratch}/docker.pid`],
-      `${scratch}/docker.log`,
-    );
+    const rest = ["-p", `${scratch}/docker.pid`];
+    // In a network namespace of its own, with which its bridge and its rules vanish.
+    const daemon = spawnDaemon(["unshare", "--net", "dockerd", "-H", host, ...roots, ...rest], `${scratch}/docker.log`);
     atEnd(() => endDaemon(daemon.pid));
   }
   const client = ["docker", "-H", host];

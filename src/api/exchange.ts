@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { hasBody, readJson } from "./body.ts";
 import { ClientStream } from "./client-stream.ts";
 import type { Shape } from "./shape.ts";
+import { tunnelAfterBody } from "./tunnel.ts";
 
 /** What an answer can be written to: node's response, or the bare connection once an upgrade was asked for. */
 type Outlet = { response: ServerResponse } | { socket: Duplex; head: Uint8Array };
@@ -123,7 +124,7 @@ export class Exchange {
 
   /**
    * Makes the connection a stream in both directions: after `101 UPGRADED` where the client asked for that, else
-   * after `200 OK`, and then only what comes as the rest of a chunked body can be read.
+   * after `200 OK`.
    */
   takeOver(contentType: string): ClientStream {
     this.#answered = true;
@@ -131,8 +132,9 @@ export class Exchange {
       const { socket } = this.request;
       takenOver.add(socket);
       socket.write(headOf("200 OK", { "Content-Type": "application/vnd.docker.raw-stream" }));
-      const sendsInput = this.request.headers["transfer-encoding"] !== undefined;
-      return new ClientStream(socket, sendsInput ? this.request : undefined);
+      // Input comes as a body without an end, or after the body, as dockerode sends it.
+      if (this.request.headers["transfer-encoding"] !== undefined) return new ClientStream(socket, this.request);
+      return new ClientStream(socket, tunnelAfterBody(this.request) ? socket : undefined);
     }
     const { socket, head } = this.#outlet;
     // A body nobody has asked for would keep back what follows it.

@@ -72,6 +72,7 @@ async function dispatch(program: string, argv: string[]): Promise<number> {
     throw flagError(error, program, `${program} [OPTIONS] COMMAND [ARG...]`);
   }
   if (global.bool("version")) return printVersion(program);
+  checkLogLevel(global.string("log-level"));
   const [name, ...rest] = global.args;
   if (name === undefined) {
     print(2, await programHelp(program));
@@ -83,6 +84,12 @@ async function dispatch(program: string, argv: string[]): Promise<number> {
   const group = groups.find((one) => one.name === name);
   if (group !== undefined) return runGroup(program, group, rest, global);
   throw new Error(`${program}: unknown command: ${program} ${name}\n\nRun '${program} --help' for more information`);
+}
+
+/** Nothing is logged; a level that is none is refused as docker does. */
+function checkLogLevel(level: string): void {
+  if (!/^(panic|fatal|error|warn|warning|info|debug|trace)$/i.test(level))
+    throw new Error(`Unable to parse logging level: ${level}`);
 }
 
 async function runGroup(program: string, group: CommandGroup, argv: string[], global: ParsedFlags): Promise<number> {

@@ -59,31 +59,33 @@ function runningExecs({ execs }: Container): string[] | null {
   return ids.length === 0 ? null : ids;
 }
 
-/** The configuration with every field that clients expect to find, as Docker shows it. */
+/** The configuration with every field that clients expect to find, in Docker's order. */
 function inspectedConfig(config: ContainerConfig): ContainerConfig {
-  const { Healthcheck, StopSignal, StopTimeout, Shell, NetworkDisabled, ...rest } = config;
+  const { ExposedPorts, Healthcheck, ArgsEscaped, NetworkDisabled, StopSignal, StopTimeout, Shell } = config;
   return {
-    ...rest,
     Hostname: config.Hostname ?? "",
     Domainname: config.Domainname ?? "",
     User: config.User ?? "",
     AttachStdin: config.AttachStdin ?? false,
     AttachStdout: config.AttachStdout ?? false,
     AttachStderr: config.AttachStderr ?? false,
+    ...(ExposedPorts ? { ExposedPorts } : {}),
     Tty: config.Tty ?? false,
     OpenStdin: config.OpenStdin ?? false,
     StdinOnce: config.StdinOnce ?? false,
     Env: config.Env ?? [],
     Cmd: config.Cmd ?? (null as never),
+    ...(Healthcheck ? { Healthcheck } : {}),
+    ...(ArgsEscaped ? { ArgsEscaped } : {}),
+    Image: config.Image ?? "",
     Volumes: config.Volumes ?? (null as never),
     WorkingDir: config.WorkingDir ?? "",
     Entrypoint: config.Entrypoint ?? (null as never),
+    ...(NetworkDisabled ? { NetworkDisabled } : {}),
     OnBuild: config.OnBuild ?? null,
     Labels: config.Labels ?? {},
-    ...(Healthcheck ? { Healthcheck } : {}),
     ...(StopSignal ? { StopSignal } : {}),
     ...(StopTimeout !== undefined && StopTimeout !== null ? { StopTimeout } : {}),
     ...(Shell ? { Shell } : {}),
-    ...(NetworkDisabled ? { NetworkDisabled } : {}),
   };
 }

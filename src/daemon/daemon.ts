@@ -1,6 +1,6 @@
 /** The daemon: puts the rooms together, brings the host to what the database says, serves until it is told to stop. */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Listening, listen } from "../api/listen.ts";
 import type { ApiRooms } from "../api/rooms.ts";
@@ -110,6 +110,7 @@ export class Daemon {
    * listened on, or the data root is a newer Brig's.
    */
   static async start(config: DaemonConfig, log: Logger): Promise<Daemon> {
+    checkPidfile(config.pidfile);
     const daemon = new Daemon(config, log);
     await daemon.#recover();
     await daemon.#serve();
@@ -229,6 +230,18 @@ function lock(path: string, what: string, option: string): void {
   const fd = openPath(path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600);
   if (!tryLock(fd, "exclusive"))
     throw systemError(`another daemon uses the ${what}: stop it, or choose another with ${option}`);
+}
+
+/** Throws where the file is another running daemon's: it would take it for its own when it ends. */
+function checkPidfile(path: string): void {
+  try {
+    const pid = Number(readFileSync(path, "utf8"));
+    const nameOf = (process: number | "self") => readFileSync(`/proc/${process}/comm`, "utf8");
+    if (pid === process.pid || nameOf(pid) !== nameOf("self")) return;
+  } catch {
+    return; // No such file, or no such process.
+  }
+  throw systemError(`${path} is the pid file of a daemon that runs: stop it, or choose another with --pidfile`);
 }
 
 function engineId(db: StateDatabase): string {

@@ -7,16 +7,16 @@ const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
 const MSG_DONTWAIT = 0x40;
 const SHUT_WR = 1;
+const F_DUPFD_CLOEXEC = 1030;
 const EAGAIN = 11;
 const sunPathBytes = 108;
 
 const libc = bindLibc({
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
-  send: { args: ["i32", "ptr", "usize", "i32"], returns: "i64" },
+  fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   recv: { args: ["i32", "ptr", "usize", "i32"], returns: "i64" },
   shutdown: { args: ["i32", "i32"], returns: "i32" },
 });
@@ -47,12 +47,9 @@ export function connectSeqpacket(path: string): number {
   }
 }
 
-/** Sends one packet. Returns false where the peer has not yet read enough: try again later. Throws EPIPE and others. */
-export function sendPacket(fd: number, packet: Uint8Array): boolean {
-  if (Number(libc.send(fd, packet, packet.length, MSG_NOSIGNAL | MSG_DONTWAIT)) >= 0) return true;
-  const code = errno();
-  if (code === EAGAIN) return false;
-  throw new SyscallError("send", code);
+/** Another fd for the same socket. Throws SyscallError. */
+export function duplicate(fd: number): number {
+  return check(libc.fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
 }
 
 /** Receives one packet into `into`. Returns its length, 0 at the end, undefined where nothing is there yet. */

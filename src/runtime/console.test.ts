@@ -69,7 +69,9 @@ describe("a terminal", () => {
       ["sh", "-c", "read a; stty size; read b"],
       options,
     );
+    console.resize(41, 121);
     console.resize(40, 120);
+    await Bun.sleep(100);
     attachment.detach();
     expect(await readAll(attachment.output)).toEqual(["", ""]);
     expect(console.clientCount).toBe(0);

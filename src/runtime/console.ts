@@ -2,10 +2,11 @@
  * A container's (or exec's) streams: one connection to conmon's attach socket, shared by any number of clients. One,
  * because conmon closes the process' stdin when any connection ends, and because each connection costs conmon a copy.
  */
+import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { adoptSocket } from "../kernel/fd-socket.ts";
 import { SyscallError } from "../kernel/libc.ts";
-import { connectSeqpacket, shutdownWrite } from "../kernel/seqpacket.ts";
+import { connectSeqpacket, duplicate, receivePacket, shutdownWrite } from "../kernel/seqpacket.ts";
 import { sendResize } from "./control.ts";
 
 /** Which of a container's streams a client wants. */
@@ -47,18 +48,22 @@ export interface ConsoleOptions {
 
 /** conmon reads at most 32 KiB of a packet and drops the rest of it (CONN_SOCK_BUF_SIZE). */
 const stdinPacketBytes = 32 * 1024;
+/** More than conmon ever sends in one (STDIO_BUF_SIZE and its mark). */
+const outputPacketBytes = 32 * 1024;
 const stderrMark = 3;
 const highWaterBytes = 1024 * 1024;
 const lowWaterBytes = 256 * 1024;
 const chunkBytes = 64 * 1024;
 const stalledCheckMs = 250;
+const resizePauseMs = 50;
 
 export class Console {
   readonly tty: boolean;
   readonly #options: ConsoleOptions;
   readonly #clients = new Set<Client>();
   #socket: Bun.Socket | undefined;
-  #fd = -1;
+  /** Outlives the event loop's own: see #takeRest. */
+  #fd: number | undefined;
   #connecting: Promise<void> | undefined;
   #ended = false;
   #paused = false;
@@ -70,6 +75,10 @@ export class Console {
   /** Settled once there is somebody to write to, or never will be: what a client sends before its start waits for it. */
   readonly #ready = Promise.withResolvers<void>();
   #writing: Promise<void> = this.#ready.promise;
+  #resizing = false;
+  #nextSize: [rows: number, columns: number] | undefined;
+  /** How much is to be done yet by #writing. */
+  #unsent = 0;
 
   constructor(options: ConsoleOptions) {
     this.#options = options;
@@ -99,9 +108,9 @@ export class Console {
     return client;
   }
 
-  /** Connects where clients wait for it: between the creation of the process and its start. */
+  /** Connects where clients wait for it, or have left stdin behind: between the creation of the process and its start. */
   async connectIfAwaited(): Promise<void> {
-    if (this.#clients.size > 0) await this.connect();
+    if (this.#clients.size > 0 || this.#unsent > 0) await this.connect();
   }
 
   /** Connects to conmon; does nothing where that is done. A conmon that is gone ends all clients' output. */
@@ -113,8 +122,20 @@ export class Console {
     await this.#connecting;
   }
 
-  /** Sets the terminal's size; false where there is nobody to tell. */
+  /** Sets the terminal's size, or will in a moment; false where there is nobody to tell. */
   resize(rows: number, columns: number): boolean {
+    if (this.#resizing) {
+      this.#nextSize = [rows, columns];
+      return true;
+    }
+    // Two sizes that conmon reads at once are the first one twice to it.
+    this.#resizing = true;
+    setTimeout(() => {
+      this.#resizing = false;
+      const size = this.#nextSize;
+      this.#nextSize = undefined;
+      if (size !== undefined && !this.#ended) this.resize(...size);
+    }, resizePauseMs).unref();
     return sendResize(join(this.#options.directory, "ctl"), rows, columns);
   }
 
@@ -128,15 +149,21 @@ export class Console {
 
   async #open(): Promise<void> {
     try {
-      this.#fd = await connectPatiently(join(this.#options.directory, "attach"));
+      const fd = await connectPatiently(join(this.#options.directory, "attach"));
+      this.#fd = duplicate(fd);
+      await this.#adopt(fd);
     } catch {
       this.#end();
       return;
     }
+    this.#ready.resolve();
+  }
+
+  async #adopt(fd: number): Promise<void> {
     const over = (socket: Bun.Socket) => {
       if (socket === this.#socket) this.#end();
     };
-    await adoptSocket(this.#fd, {
+    await adoptSocket(fd, {
       open: (socket) => {
         this.#socket = socket;
       },
@@ -149,7 +176,6 @@ export class Console {
       close: over,
       error: over,
     });
-    this.#ready.resolve();
   }
 
   #receive(packet: Uint8Array): void {
@@ -190,9 +216,15 @@ export class Console {
   }
 
   #write(data: Uint8Array): Promise<void> {
-    const written = this.#writing.then(() => this.#send(data));
-    this.#writing = written;
-    return written;
+    return this.#enqueue(() => this.#send(data));
+  }
+
+  #enqueue(step: () => Promise<void> | void): Promise<void> {
+    this.#unsent++;
+    this.#writing = this.#writing.then(step).finally(() => {
+      this.#unsent--;
+    });
+    return this.#writing;
   }
 
   async #send(data: Uint8Array): Promise<void> {
@@ -212,10 +244,10 @@ export class Console {
 
   #closeStdin(): void {
     if (!this.#options.closesStdin) return;
-    this.#writing = this.#writing.then(async () => {
+    void this.#enqueue(() => {
       if (this.#stdinClosed || this.#ended || this.#socket === undefined) return;
       this.#stdinClosed = true;
-      shutdownWrite(this.#fd);
+      if (this.#fd !== undefined) shutdownWrite(this.#fd);
     });
   }
 
@@ -230,7 +262,7 @@ export class Console {
    * Not before there is output: conmon lets go of a connection when it writes, and a silent one may be used again.
    */
   #disconnectIfUseless(): void {
-    if (this.#socket === undefined || (this.#options.closesStdin && !this.#stdinClosed)) return;
+    if (this.#socket === undefined || this.#unsent > 0 || (this.#options.closesStdin && !this.#stdinClosed)) return;
     const socket = this.#socket;
     this.#forget();
     socket.terminate();
@@ -238,6 +270,7 @@ export class Console {
 
   #end(): void {
     if (this.#ended) return;
+    this.#takeRest();
     this.#ended = true;
     this.#ready.resolve();
     this.#forget();
@@ -245,7 +278,26 @@ export class Console {
     this.#clients.clear();
   }
 
+  /**
+   * Where conmon ends before it has read all of stdin, the kernel tells us that first (ECONNRESET, once), and the event
+   * loop hangs up: what conmon had said last is still there, behind the error.
+   */
+  #takeRest(): void {
+    const packet = Buffer.allocUnsafe(outputPacketBytes);
+    for (let failures = 0; failures < 2 && this.#fd !== undefined; ) {
+      try {
+        const length = receivePacket(this.#fd, packet);
+        if (!length) return;
+        this.#receive(Buffer.from(packet.subarray(0, length)));
+      } catch {
+        failures++;
+      }
+    }
+  }
+
   #forget(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
     clearInterval(this.#stalledTimer);
     this.#paused = false;
     this.#socket = undefined;

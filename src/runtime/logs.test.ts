@@ -167,7 +167,9 @@ describe("rotation", () => {
     try {
       const path = house.logPath("talks");
       const talk = "i=0; while [ $i -lt 40 ]; do seq $((i*1000)) $((i*1000+999)); i=$((i+1)); sleep 0.02; done";
-      const { exit, attachment } = await house.run("talks", ["sh", "-c", talk]);
+      // conmon begins new files by itself in between, soon after those it was told to.
+      const options = { logBackstopBytes: 430_000 };
+      const { exit, attachment } = await house.run("talks", ["sh", "-c", talk], options);
       attachment.detach();
       rotation.watch("talks", {
         path,

@@ -1,7 +1,7 @@
 /** `logs`: a container's log from its files, in pieces ready to be sent. Never more than a block of it is in memory. */
 import { watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { listLogFiles, logFile } from "./log-files.ts";
+import { type LogFile, listLogFiles, logFile } from "./log-files.ts";
 import { endsLine, isRecord, type LogFormat, LogFormatter, recordTime, streamOf, timeBytes } from "./log-records.ts";
 
 export interface LogQuery extends LogFormat {
@@ -84,25 +84,28 @@ class LogReader {
     const { follow, ended, signal } = this.#query;
     for (;;) {
       const over = !follow || ended?.aborted || signal?.aborted;
-      await this.#openNewer(undefined);
+      await this.#openNewer();
       if (this.#files.length > 0 || over) return this.#files.length > 0;
       await Bun.sleep(noFileWaitMs);
     }
   }
 
-  /** Opens the files that are newer than the one given; all where that is gone. */
-  async #openNewer(inode: number | undefined): Promise<void> {
-    const files = listLogFiles(this.#path);
-    for (const { path } of files.slice(files.findIndex((file) => file.inode === inode) + 1)) {
-      try {
-        const handle = await open(path, "r");
-        const opened = (await handle.stat()).ino;
-        // conmon may have put a new file in this place meanwhile, or a rotation have moved one here.
-        if (this.#files.some((file) => file.inode === opened)) await handle.close();
-        else this.#files.push({ handle, inode: opened });
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  /** Opens the files that are newer than the one that is read; all where none is. */
+  async #openNewer(): Promise<void> {
+    const [last] = this.#files;
+    for (;;) {
+      const files = listLogFiles(this.#path);
+      const known = files.findIndex(({ inode }) => inode === last?.inode);
+      let newer = files.slice(known + 1);
+      if (last !== undefined && known < 0) {
+        // Removed as too old: what was written to later is newer.
+        const { mtimeMs } = await last.handle.stat();
+        newer = newer.filter((file) => file.mtimeMs > mtimeMs);
       }
+      const opened = await openAll(newer);
+      if (opened === undefined) continue;
+      this.#files.push(...opened);
+      return;
     }
   }
 
@@ -237,7 +240,7 @@ class LogReader {
       if ((await handle.stat()).size > offset) return true;
       // conmon closes the old file before the new one gets its name: what it wrote there has been read.
       if (current !== undefined && current.inode !== inode) {
-        await this.#openNewer(inode);
+        await this.#openNewer();
         if (this.#files.length > 1) return true;
       }
       if (over || signal?.aborted) return false;
@@ -268,5 +271,23 @@ class LogReader {
     clearTimeout(timer);
     watcher?.close();
     for (const signal of signals) signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** Undefined where a rotation has given their names to others meanwhile. */
+async function openAll(files: LogFile[]): Promise<OpenFile[] | undefined> {
+  const opened: OpenFile[] = [];
+  try {
+    for (const { path, inode } of files) {
+      const handle = await open(path, "r");
+      opened.push({ handle, inode });
+      if ((await handle.stat()).ino !== inode) throw new Error(`${path} is another file now`);
+    }
+    return opened;
+  } catch (error) {
+    for (const { handle } of opened) await handle.close();
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== undefined && code !== "ENOENT") throw error;
+    return undefined;
   }
 }

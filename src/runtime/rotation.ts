@@ -1,10 +1,10 @@
 /**
- * Keeps logs within their limits. conmon itself can only begin a new file; what it had written is kept by renaming, so
- * that no line is lost whoever dies in between: see log-files.ts for the names.
+ * Keeps logs within their limits. conmon itself can only begin a new file; what it had written is kept by a second name,
+ * so that no line is lost whoever dies in between: see log-files.ts for the names.
  */
-import { linkSync, renameSync, unlinkSync } from "node:fs";
+import { closeSync, linkSync, openSync, renameSync, unlinkSync } from "node:fs";
 import { sendReopenLog } from "./control.ts";
-import { type LogFile, logFile, rotatedNumbers } from "./log-files.ts";
+import { type LogFile, logFile, rotatedNumbers, takenNext } from "./log-files.ts";
 
 export interface RotatedLog {
   path: string;
@@ -77,20 +77,10 @@ export class LogRotation {
 function rotateIfNeeded(log: Watched): boolean {
   const current = logFile(log.path);
   if (current === undefined) return false;
-  const second = logFile(secondName(log));
-  if (second === undefined) {
-    if (!isPending(log, current)) return keepSecondName(log);
-    if (Date.now() - log.askedAtMs > askAgainMs) ask(log, current);
-    return true;
-  }
-  if (second.inode !== current.inode) {
-    // conmon has begun a new file by itself.
-    putAside(log);
-    return keepSecondName(log);
-  }
+  if (giveNumbers(log, current)) log.lastSizeBytes = 0;
+  prepareNext(log);
   if (current.sizeBytes >= log.maxSizeBytes) {
-    putAside(log);
-    ask(log, current);
+    if (current.inode !== log.askedInode || Date.now() - log.askedAtMs > askAgainMs) ask(log, current);
     return true;
   }
   const grownBytes = current.sizeBytes - log.lastSizeBytes;
@@ -98,13 +88,36 @@ function rotateIfNeeded(log: Watched): boolean {
   return current.sizeBytes + (grownBytes * idleIntervalMs) / busyIntervalMs > log.maxSizeBytes;
 }
 
-function secondName(log: RotatedLog): string {
-  return `${log.path}.0`;
+/** Makes 0 the number of the file that conmon writes to now. Returns whether it was another's. */
+function giveNumbers(log: Watched, current: LogFile): boolean {
+  const latest = `${log.path}.0`;
+  const next = takenNext(log.path);
+  if (next !== undefined) {
+    if (logFile(latest)?.inode === next.inode) unlinkSync(next.path);
+    else {
+      putAside(log);
+      renameSync(next.path, latest);
+    }
+  }
+  // conmon begins new files by itself, too: that one may already be gone from its place.
+  const numbered = logFile(latest);
+  if (numbered?.inode === current.inode) return next !== undefined;
+  if (numbered !== undefined) putAside(log);
+  linkSync(log.path, latest);
+  return true;
 }
 
-/** Whether conmon still writes to a file that was put aside: it has yet to begin a new one. */
-function isPending(log: Watched, current: LogFile): boolean {
-  return current.inode === log.askedInode || logFile(`${log.path}.1`)?.inode === current.inode;
+/** Makes the file that conmon takes next, with its second name first. */
+function prepareNext({ path }: Watched): void {
+  if (logFile(`${path}.tmp`) !== undefined) return;
+  try {
+    closeSync(openSync(`${path}.next`, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    // Of a daemon that ended here; or conmon has just taken it.
+    if (takenNext(path) !== undefined) return;
+  }
+  linkSync(`${path}.next`, `${path}.tmp`);
 }
 
 function ask(log: Watched, current: LogFile): void {
@@ -113,14 +126,7 @@ function ask(log: Watched, current: LogFile): void {
   sendReopenLog(log.ctlPath);
 }
 
-function keepSecondName(log: Watched): boolean {
-  log.lastSizeBytes = 0;
-  log.askedInode = 0;
-  linkSync(log.path, secondName(log));
-  return true;
-}
-
-/** Moves every older file on by one number, those too many out, and the second name to `.1`. */
+/** Moves every file on by one number, and those too many out. */
 function putAside(log: RotatedLog): void {
   const kept = log.maxFiles - 1;
   // From the oldest on, so that no name is taken when it is needed; broken off anywhere, it leaves a gap and no loss.

@@ -103,6 +103,16 @@ function machineLines(info: SystemInfo): string[] {
     ` ID: ${info.ID ?? ""}`,
     ` Docker Root Dir: ${info.DockerRootDir ?? ""}`,
     ` Debug Mode: ${info.Debug ?? false}`,
+    ...(info.Debug ? debugLines(info) : []),
+  ];
+}
+
+function debugLines(info: SystemInfo): string[] {
+  return [
+    `  File Descriptors: ${info.NFd ?? 0}`,
+    `  Goroutines: ${info.NGoroutines ?? 0}`,
+    `  System Time: ${info.SystemTime ?? ""}`,
+    `  EventsListeners: ${info.NEventsListener ?? 0}`,
   ];
 }
 

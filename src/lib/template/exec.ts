@@ -331,10 +331,11 @@ class Execution {
     if (count !== method.length) {
       this.#fail(`wrong number of args for ${name}: want ${method.length} got ${count}`);
     }
-    const given = args.slice(1).map((arg) => this.#argument(dot, "string", arg));
+    // Nearly all take nothing, and there are many in a long listing.
+    const given = count === 0 ? [] : args.slice(1).map((arg) => this.#argument(dot, "string", arg));
     if (final !== NOTHING) given.push(this.#checked(final, "string"));
     try {
-      return method(...given) as unknown;
+      return (count === 0 ? method() : method(...given)) as unknown;
     } catch (error) {
       this.#node = node;
       this.#fail(`error calling ${name}: ${error instanceof Error ? error.message : String(error)}`);
@@ -445,6 +446,7 @@ function isStrings(value: unknown): boolean {
 
 /** A value as an action writes it. */
 function printed(value: unknown): string {
+  if (typeof value === "string") return value;
   const target = indirect(value);
   return target === MISSING || target === null || target === undefined ? "<no value>" : formatValue(target);
 }

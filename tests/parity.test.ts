@@ -1,0 +1,120 @@
+/** Brig's command line and the real one, on the same daemon: they say the same. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
+
+/** Other versions of the client have other words. */
+const spoken = Bun.spawnSync(["docker", "--version"]).stdout.toString().startsWith("Docker version 28.2.");
+
+/** Shell scripts. Each leaves behind what it has found. */
+const scripts: Record<string, string> = {
+  "run and exit codes": `
+    docker run --rm alpine sh -c 'echo out; echo err >&2; exit 7'; echo $?
+    docker run --rm alpine nosuch; echo $?; docker run --rm alpine /etc/passwd; echo $?
+    docker run --rm -i alpine sh -c 'cat; exit 4' <<<'typed'; echo $?
+    docker run --rm -t alpine sh -c 'tty; exit 2'; echo $?
+    docker run --rm alpine sh -c 'kill -9 $$'; echo $?
+    docker run; echo $?; docker run --bad alpine; echo $?; docker run --rm -it alpine true; echo $?
+    docker run -d --rm -a stdout alpine true; echo $?`,
+  "options that cannot be": `
+    docker run --rm -w relative alpine; docker run --rm -u nosuch alpine; docker run --rm -v /a:/b:/c:/d alpine
+    docker run --rm -v rel/path:/x alpine; docker run --rm --mount type=bind,source=/nosuch,target=/x alpine
+    docker run --rm --mount type=bad,target=/x alpine; docker run --rm --mount type=bind,target=/x alpine
+    docker run --rm -p 99999:80 alpine; docker run --rm -p abc alpine; docker run --rm -p 1-3:1 alpine
+    docker run --rm --network nosuch alpine; docker run --rm --network container:nosuch alpine
+    docker run --rm --dns bad alpine; docker run --rm --add-host a alpine; docker run --rm --pid bad alpine
+    docker run --rm --cap-add BAD alpine; docker run --rm --security-opt bad=x alpine
+    docker run --rm --device /dev/null:/dev/x:bad alpine; docker run --rm --ulimit nofile=200:100 alpine
+    docker run --rm -m bad alpine; docker run --rm --cpus 500 alpine; docker run --rm --restart bad alpine
+    docker run --rm --restart always alpine; docker run --rm --stop-signal BAD alpine; docker run --name 'a b' alpine
+    docker run --rm BadImage; docker run --rm --pull bad alpine; docker run --rm --volumes-from nosuch alpine
+    docker run --rm --log-driver bad alpine; docker run --rm --env-file /nosuch alpine
+    docker run --rm --cidfile /etc/passwd alpine; docker run --rm --gpus bad=x alpine`,
+  "words for what is not there": `
+    docker stop nosuch; docker kill nosuch; docker start nosuch; docker restart nosuch; docker rm nosuch
+    docker rm -f nosuch; docker pause nosuch; docker unpause nosuch; docker rename nosuch b; docker wait nosuch
+    docker attach nosuch; docker exec nosuch true; docker logs nosuch; docker inspect nosuch; docker top nosuch
+    docker container inspect nosuch; docker image inspect nosuch; docker port nosuch; docker tag nosuch a
+    docker rmi nosuch; docker inspect --type bad x; docker load -i /nosuch; docker import /nosuch x`,
+  "words for each state": `
+    docker create --name pp alpine sleep 100; docker exec pp true; docker attach pp; docker top pp; docker kill pp
+    docker pause pp; docker unpause pp; docker stop pp; docker ps -a --format '{{.Names}} {{.State}} {{.Networks}}'
+    docker start pp; docker rm pp; docker run --name pp alpine; docker rename pp pp; docker port pp; docker pause pp
+    docker pause pp; docker exec pp true; docker attach pp; docker start pp; docker rm pp; docker unpause pp
+    docker kill -s BAD pp; docker kill -s 99 pp; docker kill -s 0 pp; docker stop -t 0 pp; docker stop pp; docker kill pp
+    docker exec pp true; docker attach pp; docker wait pp
+    docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}' pp; docker rm pp`,
+  exec: `
+    docker run -d --name pp alpine sleep 100; docker exec pp nosuch; echo $?; docker exec pp sh -c 'exit 5'; echo $?
+    docker exec -w /nosuch pp true; docker exec -u nosuch pp id; docker exec -u nobody pp id; docker exec -d pp nosuch
+    docker exec -e A=b pp env | grep ^A; docker exec -it pp true; docker exec -t pp tty; echo in | docker exec -i pp cat
+    docker exec; docker exec pp; docker rm -f pp`,
+  logs: `
+    docker run --name pp -l a=b --log-opt labels=a alpine sh -c 'echo 1; echo 2; echo 3'; docker logs pp
+    docker logs --tail 1 pp; docker logs --tail 0 pp; docker logs -f pp; docker logs --details pp; docker logs --since bad pp
+    docker logs -t pp | sed 's/[0-9]/9/g'; docker logs --until 2020-01-01 pp; docker logs --since 1h pp; docker rm pp
+    docker run --name pp --log-driver none alpine echo x; docker logs pp; docker rm pp`,
+  lists: `
+    docker run -d --name pp -p 127.0.0.1:0:80 --expose 81 -l a=b alpine sleep 100 | wc -c
+    docker ps --no-trunc | cut -c1-12; docker ps --format json | sed 's/"ID.*"//' | wc -l
+    docker ps --format 'table {{.Names}}\t{{.Image}}\t{{.Label "a"}}'; docker ps -l --format '{{.Names}}'
+    docker ps --filter bad=x; docker ps --filter status=bad; docker ps --filter exited=abc; docker ps --filter x
+    docker ps --format '{{.Bad}}'; docker ps --format '{{bad}}'; docker ps --format '{{'; docker ps -n abc
+    docker port pp | sed 's/:[0-9]*$//'; docker port pp 81; docker port pp bad; docker top pp | sed 's/[0-9:]//g; s/  */ /g'
+    docker images; docker images -q; docker images --no-trunc; docker images -f bad=x; docker images --format json
+    docker rm -f pp`,
+  inspect: `
+    docker run -d --name pp alpine sleep 100 | wc -c
+    docker inspect -f '{{.Name}} {{.State.Running}} {{json .Config.Cmd}} {{len .Mounts}}' pp
+    docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{$v.IPPrefixLen}}{{end}}' pp
+    docker inspect -f '{{.State.Nope}}' pp; docker inspect -f '{{' pp; docker inspect pp nosuch | head -3
+    docker inspect pp | sed '/At"/d'; docker inspect --format json pp | wc -l; docker inspect -s alpine | head -1
+    docker image inspect alpine; docker rm -f pp`,
+  "other commands": `
+    docker nosuch; docker container nosuch; docker -x; docker ps x; docker images a b; docker stop
+    docker rename a; docker pull; docker pull Bad; docker pull a:b:c; docker pull -a alpine:latest; docker help nosuch
+    docker version --format '{{.Bad}}'; docker version --format '{{.Server.Version}}'; docker info --format '{{.Bad}}'
+    docker info --format '{{.Driver}} {{.NCPU}}'; docker events --since 1h --until bad; docker logs
+    docker -c nosuch ps; docker -l bad ps; DOCKER_API_VERSION=1.20 docker ps; docker -H bad://x ps
+    docker -H unix:///nosuch.sock ps; docker -H tcp://127.0.0.1:1 ps`,
+  events: `
+    docker run --name pp alpine true; docker rm pp; sleep 1
+    docker events --since 1m --until 0s --filter container=pp --format '{{.Type}} {{.Action}} {{json .Actor.Attributes}}' |
+      tail -5 | sed 's/"execDuration":"[0-9]*"//'`,
+};
+
+/** Takes out what differs from one container, or moment, to the next. */
+function normalise(text: string): string {
+  return text
+    .replace(/\b[0-9a-f]{64}\b/g, "ID")
+    .replace(/\b[0-9a-f]{12}\b/g, "ID")
+    .replace(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?[+-]\d\d:?\d\d( UTC)?|Z)?/g, "TIME")
+    .replace(/(\d+|Less than a|About an?) (second|minute|hour)s?( ago)?/g, "AGO")
+    .replace(/\b(\d{1,3}\.){3}\d{1,3}\b/g, "ADDRESS")
+    .replace(/([0-9a-f]{2}:){5}[0-9a-f]{2}/g, "MAC")
+    .replace(/"Pid": \d+|\/proc\/\d+\//g, "PID")
+    .replace(/on endpoint \w+/g, "on endpoint NAME");
+}
+
+describe.skipIf(!spoken)("the same words from brig and docker", () => {
+  const daemon = new TestDaemon();
+  let program: string;
+  beforeAll(async () => {
+    await (await daemon.start()).withImage();
+    program = join(daemon.root, "docker");
+    symlinkSync(brigBinary, program);
+  });
+  afterAll(() => daemon.dispose());
+
+  async function outcome(client: string, script: string) {
+    const shell = ["bash", "-c", `docker() { command ${client} "$@"; }\n${script}`];
+    const { code, stdout, stderr } = await run(shell, { env: { DOCKER_HOST: daemon.host }, stdin: "" });
+    return { code, stdout: normalise(stdout).split("\n"), stderr: normalise(stderr).split("\n") };
+  }
+
+  test.each(Object.entries(scripts))("%s", async (_, script) => {
+    const docker = await outcome("docker", script);
+    expect(await outcome(program, script)).toEqual(docker);
+  });
+});
