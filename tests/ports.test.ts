@@ -158,7 +158,7 @@ describe("modes", () => {
     expect(stdout).toBe(`${uplink || 1500}\n02:aa:bb:cc:dd:ee\n`);
   });
   test("an address on the default bridge is refused as Docker does", async () => {
-    const { code, stderr } = await docker("run", "--rm", "--ip", "10.9.8.7", "alpine", "true");
+    const { code, stderr } = await daemon.brig("run", "--rm", "--ip", "10.9.8.7", "alpine", "true");
     expect(code).toBe(125);
     expect(stderr).toContain("user specified IP address is supported");
   });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { connect } from "node:net";
-import { run, TestDaemon } from "./support/daemon.ts";
+import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
 
 const daemon = new TestDaemon();
 beforeAll(async () => {
@@ -25,6 +25,42 @@ describe("stdin", () => {
       { stdin: big },
     );
     expect(ours === big).toBe(true);
+  });
+  test("a process that closes its stdin while much is coming says all it has to say", async () => {
+    const big = randomBytes(20 << 20);
+    const expected = (await run(["seq", "1", "200000"])).stdout;
+    await docker("run", "-d", "--name", "deaf", "alpine", "sleep", "100");
+    for (let round = 0; round < 4; round++)
+      for (const command of [
+        ["run", "-i", "--rm", "alpine"],
+        ["exec", "-i", "deaf"],
+      ]) {
+        const { stdout } = await daemon.dockerWith(big, ...command, "sh", "-c", "exec <&-; seq 1 200000");
+        expect(stdout === expected).toBe(true);
+      }
+    await docker("rm", "-f", "deaf");
+  });
+  test("-a stdin alone: the client may be gone before the container starts", async () => {
+    for (const client of ["docker", brigBinary]) {
+      const options = [
+        "-H",
+        daemon.host,
+        "run",
+        "-i",
+        "--name",
+        "fed",
+        "-a",
+        "stdin",
+        "alpine",
+        "sh",
+        "-c",
+        "cat; sleep 0.1",
+      ];
+      expect((await run([client, ...options], { stdin: "given\n" })).code).toBe(0);
+      expect((await docker("wait", "fed")).stdout).toBe("0\n");
+      expect((await docker("logs", "fed")).stdout).toBe("given\n");
+      await docker("rm", "fed");
+    }
   });
 });
 
@@ -84,6 +120,27 @@ describe("attach", () => {
     const { code, stdout } = await docker("start", "-a", "later");
     expect({ code, stdout }).toEqual({ code: 6, stdout: "later\n" });
     await docker("rm", "later");
+  });
+  test("the daemon killed while clients are attached: containers go on, and can be attached to again", async () => {
+    const chatty = "while :; do echo tick; sleep 0.001; done";
+    for (const name of ["one", "two"]) await docker("run", "-d", "--name", name, "alpine", "sh", "-c", chatty);
+    await docker("run", "-dit", "--name", "shell", "alpine", "sh");
+    for (let round = 0; round < 3; round++) {
+      const clients = ["one", "two", "shell"].map((name) =>
+        Bun.spawn(["docker", "-H", daemon.host, "attach", "--no-stdin", name], { stdout: "ignore", stderr: "ignore" }),
+      );
+      await Bun.sleep(300);
+      await daemon.end("SIGKILL");
+      await Promise.all(clients.map(({ exited }) => exited));
+      await daemon.start();
+    }
+    expect((await docker("ps", "-q")).stdout.split("\n").length).toBe(4);
+    const { output } = await inTerminal(`${brigBinary} -H ${daemon.host} attach shell`, [
+      "echo a$((1+1))\r",
+      "\x10\x11",
+    ]);
+    expect(output).toContain("a2\r\n");
+    await docker("rm", "-f", "one", "two", "shell");
   });
   test("a client that vanishes leaves the container and the daemon as they were", async () => {
     await docker("run", "-d", "--name", "stays", "alpine", "sh", "-c", "while :; do echo tick; sleep 0.01; done");
@@ -153,6 +210,17 @@ describe("terminals", () => {
       await docker("rm", "-f", "d1");
     });
   }
+  test("the size is the client's from the beginning, and in the end the last of many", async () => {
+    for (const client of ["docker", brigBinary]) {
+      const command = `stty rows 33 cols 77; ${client} -H ${daemon.host} run -it --rm alpine stty size`;
+      expect((await inTerminal(command, [])).output).toBe("33 77\r\n");
+    }
+    await docker("run", "-dit", "--name", "many", "alpine", "sh");
+    for (let width = 60; width < 80; width++) await daemon.request("POST", `/containers/many/resize?h=30&w=${width}`);
+    await Bun.sleep(300);
+    expect((await docker("exec", "many", "sh", "-c", "stty size </dev/pts/0")).stdout).toBe("30 79\n");
+    await docker("rm", "-f", "many");
+  });
   test("resize", async () => {
     await docker("run", "-dit", "--name", "sized", "alpine", "sh");
     await daemon.request("POST", "/containers/sized/resize?h=33&w=77");
@@ -210,6 +278,27 @@ describe("logs", () => {
     );
     expect((await docker("logs", "long")).stdout).toBe(`${"x".repeat(100_000)}\nend\n`);
     await docker("rm", "long");
+  });
+  test("-f through rotations: every line, once", async () => {
+    const script = "for i in $(seq 1 20000); do echo $i; [ $((i % 100)) = 0 ] && sleep 0.01; done";
+    await docker(
+      "run",
+      "-d",
+      "--name",
+      "turns",
+      "--log-opt",
+      "max-size=20k",
+      "--log-opt",
+      "max-file=60",
+      "alpine",
+      "sh",
+      "-c",
+      script,
+    );
+    const lines = (await docker("logs", "-f", "turns")).stdout.trim().split("\n").map(Number);
+    expect(lines.length).toBe(20_000);
+    expect(lines.every((line, index) => line === index + 1)).toBe(true);
+    await docker("rm", "turns");
   });
   test("rotation keeps so many files and loses no line that is kept", async () => {
     await docker(

@@ -119,7 +119,8 @@ export class Api {
       return;
     }
     const { status, message, unexpected } = answerFor(thrown);
-    if (unexpected) {
+    // That a client went away in the middle is no trouble of ours, whatever it was that noticed.
+    if (unexpected && !exchange.request.socket.destroyed) {
       this.#rooms.log.error(`Handler for ${what} returned error: ${message}`);
       if (thrown instanceof Error && thrown.stack) this.#rooms.log.debug(thrown.stack);
     } else this.#rooms.log.debug(`Handler for ${what} returned ${status}: ${message}`);

@@ -15,6 +15,7 @@ import { Events } from "../events/events.ts";
 import { Images } from "../images/images.ts";
 import { mountMissingHierarchies } from "../kernel/cgroups.ts";
 import { O_CLOEXEC, O_CREAT, O_RDWR, openPath, tryLock } from "../kernel/files.ts";
+import { isAlive } from "../kernel/process.ts";
 import { invalidParameter, systemError } from "../lib/errors.ts";
 import { formatRfc3339Nano } from "../lib/time.ts";
 import { version } from "../lib/version.ts";
@@ -36,6 +37,9 @@ import type { Logger } from "./logger.ts";
 import { programPath } from "./programs.ts";
 import { SystemFacts } from "./system-info.ts";
 import { systemSettings } from "./system-settings.ts";
+
+const pidfilePatience = 40;
+const pidfilePauseMs = 50;
 
 /** A running daemon. */
 export class Daemon {
@@ -110,7 +114,7 @@ export class Daemon {
    * listened on, or the data root is a newer Brig's.
    */
   static async start(config: DaemonConfig, log: Logger): Promise<Daemon> {
-    checkPidfile(config.pidfile);
+    await checkPidfile(config.pidfile);
     const daemon = new Daemon(config, log);
     await daemon.#recover();
     await daemon.#serve();
@@ -232,16 +236,24 @@ function lock(path: string, what: string, option: string): void {
     throw systemError(`another daemon uses the ${what}: stop it, or choose another with ${option}`);
 }
 
-/** Throws where the file is another running daemon's: it would take it for its own when it ends. */
-function checkPidfile(path: string): void {
-  try {
-    const pid = Number(readFileSync(path, "utf8"));
-    const nameOf = (process: number | "self") => readFileSync(`/proc/${process}/comm`, "utf8");
-    if (pid === process.pid || nameOf(pid) !== nameOf("self")) return;
-  } catch {
-    return; // No such file, or no such process.
+/** Throws where the file is another running daemon's: each would remove it as its own. */
+async function checkPidfile(path: string): Promise<void> {
+  // One that was killed may take a moment to go.
+  for (let attempt = 0; isDaemons(path); attempt++) {
+    if (attempt === pidfilePatience)
+      throw systemError(`${path} is the pid file of a daemon that runs: stop it, or choose another with --pidfile`);
+    await Bun.sleep(pidfilePauseMs);
   }
-  throw systemError(`${path} is the pid file of a daemon that runs: stop it, or choose another with --pidfile`);
+}
+
+function isDaemons(pidfile: string): boolean {
+  try {
+    const pid = Number(readFileSync(pidfile, "utf8"));
+    const nameOf = (process: number | "self") => readFileSync(`/proc/${process}/comm`, "utf8");
+    return pid !== process.pid && isAlive(pid) && nameOf(pid) === nameOf("self");
+  } catch {
+    return false; // No such file, or no such process.
+  }
 }
 
 function engineId(db: StateDatabase): string {
