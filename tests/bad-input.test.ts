@@ -369,7 +369,7 @@ test("a full disk: clear errors, nothing half done, room can be made, and then a
     expect((await other.docker("start", "-a", "before")).stdout).toBe("hi\n");
     expect((await other.docker("import", `${other.root}/busybox.tar`, "i")).code).toBe(0);
     await other.docker("rm", "before");
-    expect(other.leftovers()).toEqual([]);
+    expect(await other.leftovers()).toEqual([]);
   } finally {
     await other.end("SIGTERM");
     await run(["umount", data]);

@@ -114,7 +114,7 @@ export class TestDaemon {
       const { stdout } = await this.docker("ps", "-aq");
       const ids = stdout.split("\n").filter(Boolean);
       if (ids.length > 0) await this.docker("rm", "-fv", ...ids);
-      const left = this.leftovers();
+      const left = await this.leftovers();
       await this.end("SIGTERM");
       await run([brigBinary, "daemon", "--uninstall", "--bridge", this.bridge]);
       rmSync(this.root, { recursive: true, force: true });
@@ -123,7 +123,13 @@ export class TestDaemon {
   }
 
   /** Whatever of containers is there though no container is: mounts, processes, links, cgroups, directories. */
-  leftovers(): string[] {
+  async leftovers(): Promise<string[]> {
+    // The kernel takes links and processes away a moment after what held them.
+    for (let attempt = 0; attempt < 60 && this.#strays().length > 0; attempt++) await Bun.sleep(50);
+    return this.#strays();
+  }
+
+  #strays(): string[] {
     const sh = (script: string) =>
       Bun.spawnSync(["sh", "-c", script]).stdout.toString().trim().split("\n").filter(Boolean);
     return [
