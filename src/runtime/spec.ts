@@ -146,17 +146,22 @@ function mountsFor(input: SpecInput): OciMount[] {
   return withMounts(defaults, own);
 }
 
-function processFor(input: SpecInput, options: SecurityOptions, capabilities: string[]): OciProcess {
+/** What the process of a container and that of an exec have in common; the rest is their own. */
+function confinedProcess(
+  input: SpecInput | ExecInput,
+  options: SecurityOptions,
+  capabilities: string[],
+  own: { args: string[]; height: number | undefined; width: number | undefined; apparmorProfile: string | undefined },
+): OciProcess {
   const { hostConfig, host } = input;
-  const [height, width] = hostConfig.ConsoleSize ?? [];
+  const { args, height, width, apparmorProfile } = own;
   const mayRaiseLimits = host.capabilities.includes("CAP_SYS_RESOURCE");
   const oomScoreAdj = oomScoreAdjFor(hostConfig.OomScoreAdj ?? 0, host);
-  const apparmorProfile = hostConfig.Privileged ? undefined : appArmorFor(options, host);
   return {
     terminal: input.tty,
     ...(input.tty && height && width && { consoleSize: { height, width } }),
     user: ociUser(input.user),
-    args: input.initPath === undefined ? input.args : [initInContainer, "--", ...input.args],
+    args,
     env: input.env,
     cwd: input.cwd || "/",
     capabilities: capabilitiesFor(capabilities, input.user.uid),
@@ -169,6 +174,17 @@ function processFor(input: SpecInput, options: SecurityOptions, capabilities: st
     ...(oomScoreAdj !== undefined && { oomScoreAdj }),
     ...(apparmorProfile !== undefined && { apparmorProfile }),
   };
+}
+
+function processFor(input: SpecInput, options: SecurityOptions, capabilities: string[]): OciProcess {
+  const { hostConfig, host } = input;
+  const [height, width] = hostConfig.ConsoleSize ?? [];
+  return confinedProcess(input, options, capabilities, {
+    args: input.initPath === undefined ? input.args : [initInContainer, "--", ...input.args],
+    height,
+    width,
+    apparmorProfile: hostConfig.Privileged ? undefined : appArmorFor(options, host),
+  });
 }
 
 function annotationsFor(hostConfig: HostConfig, seccomp: OciSeccomp | undefined): Record<string, string> {
@@ -230,28 +246,11 @@ export interface ExecInput {
 
 /** The process of an exec: confined as the container is, or, privileged, with every capability. */
 export function buildExecProcess(input: ExecInput): OciProcess {
-  const { hostConfig, host, consoleSize } = input;
+  const { hostConfig, host } = input;
+  const [height, width] = input.consoleSize ?? [];
   const options = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
   const capabilities = containerCapabilities(input.privileged ? { Privileged: true } : hostConfig, host.capabilities);
-  const apparmorProfile =
-    hostConfig.Privileged || (input.privileged && host.appArmor) ? undefined : appArmorFor(options, host);
-  const mayRaiseLimits = host.capabilities.includes("CAP_SYS_RESOURCE");
-  const oomScoreAdj = oomScoreAdjFor(hostConfig.OomScoreAdj ?? 0, host);
-  return {
-    terminal: input.tty,
-    ...(input.tty && consoleSize && { consoleSize: { height: consoleSize[0], width: consoleSize[1] } }),
-    user: ociUser(input.user),
-    args: input.args,
-    env: input.env,
-    cwd: input.cwd || "/",
-    capabilities: capabilitiesFor(capabilities, input.user.uid),
-    rlimits: containerRlimits(
-      hostConfig.Ulimits ?? [],
-      input.defaultUlimits,
-      mayRaiseLimits ? undefined : host.rlimits,
-    ),
-    noNewPrivileges: options.noNewPrivileges ?? input.defaultNoNewPrivileges,
-    ...(oomScoreAdj !== undefined && { oomScoreAdj }),
-    ...(apparmorProfile !== undefined && { apparmorProfile }),
-  };
+  const isFree = hostConfig.Privileged || (input.privileged && host.appArmor);
+  const apparmorProfile = isFree ? undefined : appArmorFor(options, host);
+  return confinedProcess(input, options, capabilities, { args: input.args, height, width, apparmorProfile });
 }
