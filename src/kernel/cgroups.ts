@@ -68,17 +68,18 @@ export function cgroupControllers(): Set<string> {
 }
 
 /**
- * Mounts the v1 hierarchies that exist (this process is in one of their cgroups) but that are mounted nowhere: crun
- * refuses to start containers then. Also hugetlb, which it always looks for. Nothing to do on v2. Returns one sentence
- * for each that could not be mounted.
+ * Mounts the v1 hierarchies that exist (this process is in one of their cgroups) but that are mounted nowhere, and those
+ * of controllers that the v2 side of a hybrid layout still holds: crun refuses to start containers for either. Also
+ * hugetlb, which it always looks for. Nothing to do on v2. Returns one sentence for each that could not be mounted.
  */
 export function mountMissingHierarchies(): string[] {
   known = undefined;
   if (cgroupMode() === "v2") return [];
-  const mounted = cgroupControllers();
+  const mounted = new Set(hierarchies().flatMap((one) => (one.version === 1 ? one.controllers : [])));
+  const heldByV2 = new Set(hierarchies().flatMap((one) => (one.version === 2 ? one.controllers : [])));
   const problems: string[] = [];
   for (const [name, hierarchy] of controllersOfKernel()) {
-    if (mounted.has(name) || (hierarchy === 0 && name !== "hugetlb")) continue;
+    if (mounted.has(name) || (hierarchy === 0 && name !== "hugetlb" && !heldByV2.has(name))) continue;
     const target = join(cgroupRoot, name);
     try {
       mkdirSync(target, { recursive: true });
