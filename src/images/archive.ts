@@ -2,11 +2,11 @@
 
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { ZSTD_MAGIC } from "../distribution/media-types.ts";
 import { messageOf, systemError } from "../lib/errors.ts";
 import { readTar } from "../lib/tar.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { Hold } from "./garbage.ts";
-import { ZSTD_MAGIC } from "./media-types.ts";
 
 /** A member's place: small documents in memory, everything else in the content store. */
 type Member = { bytes: Buffer } | { digest: string; size: number } | { link: string };

@@ -1,11 +1,12 @@
 /** Layers on their way here: fetched once however many pulls want them, verified and unpacked as they come. */
+
+import type { Descriptor } from "../distribution/documents.ts";
+import { ConnectionError, RegistryError } from "../distribution/registry-errors.ts";
 import { systemError } from "../lib/errors.ts";
 import { shortId } from "../lib/reference.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { LayerStore } from "../storage/layers.ts";
-import type { Descriptor } from "./documents.ts";
 import { layerProgress, layerStatus, type ProgressMessage, type Report, throttle } from "./progress.ts";
-import { ConnectionError, RegistryError } from "./registry-errors.ts";
 
 /** Opens a blob's bytes from an offset on. */
 export type OpenBlobAt = (offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;

@@ -1,8 +1,9 @@
 /** The hello-world image that Brig carries: a static program of a few hundred bytes, assembled here. */
+
+import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
+import { manifestFor, mediaTypes } from "../distribution/media-types.ts";
 import { notFound } from "../lib/errors.ts";
 import { canonicalString, type Reference, sha256Of } from "../lib/reference.ts";
-import { type ConfigDocument, parseConfig } from "./documents.ts";
-import { manifestFor, mediaTypes } from "./media-types.ts";
 import { formatPlatform, type Platform } from "./platform.ts";
 import type { BlobRecord, ImageRecord } from "./record.ts";
 import { register } from "./register.ts";

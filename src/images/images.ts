@@ -1,5 +1,7 @@
 /** The images of a data root: the one door to this room. */
 import { readFileSync } from "node:fs";
+import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
+import type { ImageSettings } from "../distribution/endpoints.ts";
 import { BrigError, invalidParameter } from "../lib/errors.ts";
 import { familiarString, parseReference, withDefaultTag, withTag } from "../lib/reference.ts";
 import type { StateDatabase } from "../state/database.ts";
@@ -13,9 +15,7 @@ import type {
   ImageInspect,
   ImageSummary,
 } from "../wire/engine-api.ts";
-import { type ConfigDocument, parseConfig } from "./documents.ts";
 import { LayerDownloads } from "./downloads.ts";
-import type { ImageSettings } from "./endpoints.ts";
 import { Garbage } from "./garbage.ts";
 import type { ImportRequest } from "./import.ts";
 import { history, inspect } from "./inspect.ts";
@@ -28,7 +28,7 @@ import { type RemoveOptions, remove } from "./remove.ts";
 import { announce, type EventSink, type ImageRooms, type ImageUser } from "./rooms.ts";
 import { ImageStore } from "./store.ts";
 
-export type { ImageSettings } from "./endpoints.ts";
+export type { ImageSettings } from "../distribution/endpoints.ts";
 export type { ImportRequest } from "./import.ts";
 export type { ImageListQuery } from "./list.ts";
 export type { LoadOptions } from "./load.ts";
@@ -131,7 +131,7 @@ export class Images {
     if (name.digest !== undefined) throw invalidParameter("cannot import digest reference");
     const reference = tag === "" ? withDefaultTag(name) : withTag(name, tag);
     const record = { ...this.#store.resolve(source), lastTagTime: new Date().toISOString() };
-    this.#store.put(record, [reference]);
+    this.#store.put(record, [reference], this.#store.targetNamedBy(source));
     announce(this.#rooms, "tag", record.id, familiarString(reference), record.labels);
   }
 

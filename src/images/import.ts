@@ -1,10 +1,11 @@
 /** `docker import`: an image of one layer out of the archive of a root file system. */
+
+import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
+import { readAtMost, readBody, send } from "../distribution/http.ts";
+import { layerTypeOf, manifestFor, mediaTypes } from "../distribution/media-types.ts";
 import { BrigError, invalidParameter, messageOf, systemError } from "../lib/errors.ts";
 import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from "../lib/reference.ts";
 import { applyChanges } from "./changes.ts";
-import { type ConfigDocument, parseConfig } from "./documents.ts";
-import { readAtMost, readBody, send } from "./http.ts";
-import { layerTypeOf, manifestFor, mediaTypes } from "./media-types.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import { layerProgress, type Report, throttle } from "./progress.ts";
 import type { ImageRecord } from "./record.ts";

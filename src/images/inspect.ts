@@ -1,7 +1,8 @@
 /** GET /images/{name}/json and /images/{name}/history. */
+
+import type { ConfigDocument } from "../distribution/documents.ts";
 import { familiarString } from "../lib/reference.ts";
 import type { ImageHistoryResponseItem, ImageInspect } from "../wire/engine-api.ts";
-import type { ConfigDocument } from "./documents.ts";
 import type { ImageRecord } from "./record.ts";
 import { noTime } from "./register.ts";
 import type { ImageRooms } from "./rooms.ts";

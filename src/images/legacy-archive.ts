@@ -1,8 +1,9 @@
 /** Archives from before Docker 1.10: a directory for each layer, with `json`, `layer.tar` and `VERSION`. */
+
+import { type HistoryEntry, parseJson } from "../distribution/documents.ts";
 import { systemError } from "../lib/errors.ts";
 import { parseReference, type Reference, withTag } from "../lib/reference.ts";
 import type { SpooledArchive } from "./archive.ts";
-import { type HistoryEntry, parseJson } from "./documents.ts";
 
 export interface LegacyImage {
   references: Reference[];

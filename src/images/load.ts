@@ -1,5 +1,14 @@
 /** `docker load`: images out of an archive of any of the layouts that have been in use. */
 import { closeSync, openSync, readSync } from "node:fs";
+import {
+  configLimitBytes,
+  type Descriptor,
+  manifestLimitBytes,
+  parseConfig,
+  parseJson,
+  parseManifest,
+} from "../distribution/documents.ts";
+import { isImageConfigType, layerTypeOf, manifestFor, mediaTypes } from "../distribution/media-types.ts";
 import { conflict, messageOf, systemError } from "../lib/errors.ts";
 import {
   familiarString,
@@ -11,17 +20,8 @@ import {
   withDefaultTag,
 } from "../lib/reference.ts";
 import { type SpooledArchive, spoolArchive } from "./archive.ts";
-import {
-  configLimitBytes,
-  type Descriptor,
-  manifestLimitBytes,
-  parseConfig,
-  parseJson,
-  parseManifest,
-} from "./documents.ts";
 import type { Hold } from "./garbage.ts";
 import { readLegacyImages } from "./legacy-archive.ts";
-import { isImageConfigType, layerTypeOf, manifestFor, mediaTypes } from "./media-types.ts";
 import { hostPlatform, type Platform, parsePlatform, platformFit } from "./platform.ts";
 import { layerProgress, type Report, throttle } from "./progress.ts";
 import type { BlobRecord, ImageRecord } from "./record.ts";
@@ -143,6 +143,7 @@ class Load {
       config,
       manifest: { ...(manifest ?? (await this.#makeManifest(configDigest, layers))), layers },
       references,
+      ...(manifest ? { target: manifest.indexes[0]?.digest ?? manifest.digest } : {}),
       isTagged: true,
     });
     announce(this.#rooms, "load", record.id, record.id, record.labels);

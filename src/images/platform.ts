@@ -1,7 +1,8 @@
 /** Platforms: what this machine runs, what was asked for, which entry of a list serves it. */
+
+import type { Descriptor } from "../distribution/documents.ts";
 import { invalidParameter } from "../lib/errors.ts";
 import type { OCIPlatform } from "../wire/engine-api.ts";
-import type { Descriptor } from "./documents.ts";
 
 export interface Platform {
   os: string;

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
+import { mediaTypes } from "../distribution/media-types.ts";
 import { sha256Of } from "../lib/reference.ts";
-import { mediaTypes } from "./media-types.ts";
 import { Bench, imageOf, type TestImage } from "./testing.ts";
 
 type Answer = Response | undefined | Promise<Response | undefined>;

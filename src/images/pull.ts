@@ -1,6 +1,5 @@
 /** `docker pull`: from a reference to an image, over whichever server has it. */
-import { BrigError, messageOf, notFound, systemError } from "../lib/errors.ts";
-import { familiarString, parseReference, type Reference, shortId, withDigest, withTag } from "../lib/reference.ts";
+
 import {
   type ConfigDocument,
   configLimitBytes,
@@ -8,18 +7,20 @@ import {
   type Manifest,
   parseConfig,
   parseManifest,
-} from "./documents.ts";
+} from "../distribution/documents.ts";
+import { type Endpoint, endpointsFor } from "../distribution/endpoints.ts";
+import { isImageConfigType } from "../distribution/media-types.ts";
+import type { Credentials } from "../distribution/registry-auth.ts";
+import { ConnectionError, RegistryError } from "../distribution/registry-errors.ts";
+import { Repository } from "../distribution/repository.ts";
+import { BrigError, messageOf, notFound, systemError } from "../lib/errors.ts";
+import { familiarString, parseReference, type Reference, shortId, withDigest, withTag } from "../lib/reference.ts";
 import { isEmbedded, registerEmbedded } from "./embedded.ts";
-import { type Endpoint, endpointsFor } from "./endpoints.ts";
 import type { Hold } from "./garbage.ts";
-import { isImageConfigType } from "./media-types.ts";
 import { choosePlatform, formatPlatform, hostPlatform, type Platform, parsePlatform, platformFit } from "./platform.ts";
 import { layerStatus, type Report } from "./progress.ts";
 import type { BlobRecord, ImageRecord } from "./record.ts";
 import { register } from "./register.ts";
-import { Registry } from "./registry.ts";
-import type { Credentials } from "./registry-auth.ts";
-import { ConnectionError, RegistryError } from "./registry-errors.ts";
 import { announce, type ImageRooms } from "./rooms.ts";
 
 export interface PullRequest {
@@ -58,7 +59,7 @@ function requestedReference({ reference: text, tag }: PullRequest): Reference {
 }
 
 async function allTags(rooms: ImageRooms, reference: Reference, request: PullRequest): Promise<Reference[]> {
-  const tags = await fromAny(rooms, reference, request, (registry) => registry.tags(request.signal));
+  const tags = await fromAny(rooms, reference, request, (repository) => repository.tags(request.signal));
   return tags.map((tag) => withTag(reference, tag));
 }
 
@@ -67,7 +68,7 @@ async function fromAny<T>(
   rooms: ImageRooms,
   reference: Reference,
   request: PullRequest,
-  ask: (registry: Registry, endpoint: Endpoint) => Promise<T>,
+  ask: (repository: Repository, endpoint: Endpoint) => Promise<T>,
 ): Promise<T> {
   let last: unknown;
   for (const endpoint of endpointsFor(reference.domain, rooms.settings())) {
@@ -75,7 +76,7 @@ async function fromAny<T>(
     if (last !== undefined && endpoint.base.startsWith("http:") && !endpoint.isMirror)
       if (!(last instanceof ConnectionError)) break;
     try {
-      return await ask(new Registry(endpoint, reference.path, request.auth ?? {}), endpoint);
+      return await ask(new Repository(endpoint, reference.path, request.auth ?? {}), endpoint);
     } catch (thrown) {
       request.signal?.throwIfAborted();
       // The image was there, but not what was asked for: no other server has a better one.
@@ -110,7 +111,7 @@ class Pull {
   async run(): Promise<ImageRecord> {
     const hold = this.#rooms.garbage.hold();
     try {
-      return await fromAny(this.#rooms, this.#reference, this.#request, (registry) => this.#from(registry, hold));
+      return await fromAny(this.#rooms, this.#reference, this.#request, (repository) => this.#from(repository, hold));
     } catch (thrown) {
       this.#request.signal?.throwIfAborted();
       if (thrown instanceof ConnectionError && isEmbedded(this.#reference)) return this.#useEmbedded(thrown);
@@ -120,11 +121,11 @@ class Pull {
     }
   }
 
-  async #from(registry: Registry, hold: Hold): Promise<ImageRecord> {
+  async #from(repository: Repository, hold: Hold): Promise<ImageRecord> {
     const { store, content } = this.#rooms;
     const { signal } = this.#request;
     const reference = this.#reference;
-    const top = await registry.manifest(reference.digest ?? reference.tag!, signal);
+    const top = await repository.manifest(reference.digest ?? reference.tag!, signal);
     let document = parseManifest(top.bytes, top.mediaType, familiarString(reference));
     this.#report({ status: `Pulling from ${reference.path}`, id: reference.digest ?? reference.tag! });
 
@@ -134,7 +135,7 @@ class Pull {
     for (let depth = 0; document.kind === "index"; depth++) {
       const chosen = depth < INDEX_DEPTH ? this.#choose(document.manifests) : undefined;
       if (!chosen) throw this.#noMatch();
-      const fetched = await registry.manifest(chosen.digest, signal);
+      const fetched = await repository.manifest(chosen.digest, signal);
       const mediaType = chosen.mediaType || fetched.mediaType;
       document = parseManifest(fetched.bytes, mediaType, familiarString(reference));
       documents.push({
@@ -147,13 +148,13 @@ class Pull {
     const [before, known] = [store.idOf(reference), store.byId(manifest.config.digest)];
     await hold.add(manifest.config.digest, ...documents.map(({ blob }) => blob.digest));
     await hold.add(...manifest.layers.map(({ digest }) => digest));
-    const config = await this.#config(registry, manifest);
+    const config = await this.#config(repository, manifest);
     this.#checkPlatform(config);
     const diffIds = config.rootfs.diff_ids;
     if (diffIds.length !== manifest.layers.length)
       throw systemError("layers from manifest don't match image configuration");
     await hold.add(...diffIds);
-    await this.#layers(registry, manifest, diffIds, known !== undefined);
+    await this.#layers(repository, manifest, diffIds, known !== undefined);
 
     for (const { bytes, blob } of documents) if (!content.has(blob.digest)) await content.write(bytes);
     const blobs = documents.map(({ blob }) => blob);
@@ -166,6 +167,7 @@ class Pull {
         indexes: blobs.slice(0, -1),
       },
       references: [...(reference.digest === undefined ? [reference] : []), withDigest(reference, top.digest)],
+      target: top.digest,
       isTagged: false,
     });
     const isNew = before !== record.id;
@@ -177,7 +179,7 @@ class Pull {
     return record;
   }
 
-  async #config(registry: Registry, manifest: Manifest): Promise<ConfigDocument> {
+  async #config(repository: Repository, manifest: Manifest): Promise<ConfigDocument> {
     const { content } = this.#rooms;
     const { digest, size, mediaType } = manifest.config;
     if (!isImageConfigType(mediaType)) {
@@ -188,7 +190,7 @@ class Pull {
     if (!content.has(digest)) {
       let bytes: Uint8Array;
       try {
-        bytes = await registry.smallBlob(digest, size, this.#request.signal);
+        bytes = await repository.smallBlob(digest, size, this.#request.signal);
       } catch (thrown) {
         this.#request.signal?.throwIfAborted();
         throw systemError(`error pulling image configuration: ${messageOf(thrown)}`);
@@ -200,7 +202,7 @@ class Pull {
   }
 
   /** All layers at once. The first failure stops the others. */
-  async #layers(registry: Registry, manifest: Manifest, diffIds: string[], isKnown: boolean): Promise<void> {
+  async #layers(repository: Repository, manifest: Manifest, diffIds: string[], isKnown: boolean): Promise<void> {
     const { downloads } = this.#rooms;
     const failed = new AbortController();
     const { signal } = this.#request;
@@ -216,7 +218,7 @@ class Pull {
       if (!isHere || !isKnown)
         this.#report(layerStatus(shortId(blob.digest), isHere ? "Already exists" : "Pulling fs layer"));
       if (isHere) return;
-      const open = (offset: number, signal: AbortSignal) => registry.blob(blob.digest, offset, signal);
+      const open = (offset: number, signal: AbortSignal) => repository.blob(blob.digest, offset, signal);
       missing.push(() => downloads.fetch({ blob, diffId, open, report: this.#report, signal: either }));
     });
     const outcomes = missing.map(async (fetch) => {

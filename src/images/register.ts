@@ -1,6 +1,7 @@
 /** The last step of pull, load and import: the rows that make blobs and layers an image. */
+
+import type { ConfigDocument } from "../distribution/documents.ts";
 import type { Reference } from "../lib/reference.ts";
-import type { ConfigDocument } from "./documents.ts";
 import { type ImageRecord, type ManifestRecord, withManifest } from "./record.ts";
 import type { ImageRooms } from "./rooms.ts";
 
@@ -12,6 +13,8 @@ export interface NewImage {
   config: ConfigDocument;
   manifest: ManifestRecord;
   references: Reference[];
+  /** Digest of the index or manifest that the references stand for; the manifest's where it is not given. */
+  target?: string;
   /** Whether a person gave it its tag just now; a pull does not count. */
   isTagged: boolean;
 }
@@ -37,6 +40,6 @@ export function register(rooms: ImageRooms, image: NewImage): ImageRecord {
     manifest,
   );
   if (image.isTagged) record.lastTagTime = new Date().toISOString();
-  rooms.store.put(record, references);
+  rooms.store.put(record, references, image.target ?? manifest.digest);
   return record;
 }

@@ -1,9 +1,10 @@
 /** What the verbs of images work with; put together by Images. */
+
+import type { ImageSettings } from "../distribution/endpoints.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { LayerStore } from "../storage/layers.ts";
 import type { DriverData } from "../wire/engine-api.ts";
 import type { LayerDownloads } from "./downloads.ts";
-import type { ImageSettings } from "./endpoints.ts";
 import type { Garbage } from "./garbage.ts";
 import type { ImageStore } from "./store.ts";
 

@@ -19,6 +19,8 @@ export class ImageStore {
   readonly #records = new Map<string, ImageRecord>();
   /** Canonical reference to image id. */
   readonly #ids = new Map<string, string>();
+  /** Canonical reference to the index or manifest it was resolved to. */
+  readonly #targets = new Map<string, string>();
   /** Image id to its references, sorted. */
   readonly #references = new Map<string, Reference[]>();
   readonly #memo = new Map<string, ImageRecord>();
@@ -27,10 +29,13 @@ export class ImageStore {
     this.#db = db;
     for (const row of db.all<{ id: string; record: string }>("SELECT id, record FROM images"))
       this.#records.set(row.id, JSON.parse(row.record) as ImageRecord);
-    const rows = db.all<{ reference: string; image_id: string }>("SELECT reference, image_id FROM image_references");
+    const rows = db.all<{ reference: string; image_id: string; target: string }>(
+      "SELECT reference, image_id, target FROM image_references",
+    );
     const byImage = new Map<string, string[]>();
-    for (const { reference, image_id: id } of rows) {
+    for (const { reference, image_id: id, target } of rows) {
       this.#ids.set(reference, id);
+      this.#targets.set(reference, target);
       byImage.set(id, [...(byImage.get(id) ?? []), reference]);
     }
     for (const [id, names] of byImage) this.#references.set(id, sorted(names));
@@ -52,8 +57,26 @@ export class ImageStore {
 
   /** The id a reference points at. Where it has a digest, the tag does not count. */
   idOf(reference: Reference): string | undefined {
-    const { digest } = reference;
-    return this.#ids.get(canonicalString(digest === undefined ? reference : withDigest(reference, digest)));
+    return this.#ids.get(keyOf(reference));
+  }
+
+  /**
+   * Digest of the index or manifest a reference stands for: the one it was resolved to, else the image's newest manifest.
+   * Undefined where the reference is not known.
+   */
+  targetOf(reference: Reference): string | undefined {
+    const key = keyOf(reference);
+    return this.#targets.get(key) || this.#records.get(this.#ids.get(key) ?? "")?.manifests.at(-1)?.digest;
+  }
+
+  /** As targetOf(), for what a person typed; undefined where that is an id. */
+  targetNamedBy(text: string): string | undefined {
+    try {
+      const reference = withDefaultTag(parseReference(text));
+      return this.idOf(reference) === undefined ? undefined : this.targetOf(reference);
+    } catch {
+      return undefined;
+    }
   }
 
   /**
@@ -95,8 +118,11 @@ export class ImageStore {
     return found;
   }
 
-  /** Adds an image, or replaces what was known of it, and points references at it: one transaction. */
-  put(record: ImageRecord, references: Reference[]): void {
+  /**
+   * Adds an image, or replaces what was known of it, and points references at it: one transaction.
+   * `target` is the digest of the index or manifest that they stand for.
+   */
+  put(record: ImageRecord, references: Reference[], target = record.manifests.at(-1)?.digest ?? ""): void {
     const names = references.map(canonicalString);
     const taggedAt = Date.now();
     this.#db.transaction(() => {
@@ -107,11 +133,13 @@ export class ImageStore {
       );
       for (const name of names)
         this.#db.run(
-          `INSERT INTO image_references (reference, image_id, tagged_at) VALUES (?, ?, ?)
-           ON CONFLICT (reference) DO UPDATE SET image_id = excluded.image_id, tagged_at = excluded.tagged_at`,
+          `INSERT INTO image_references (reference, image_id, tagged_at, target) VALUES (?, ?, ?, ?)
+           ON CONFLICT (reference) DO UPDATE SET
+             image_id = excluded.image_id, tagged_at = excluded.tagged_at, target = excluded.target`,
           name,
           record.id,
           taggedAt,
+          target,
         );
     });
     this.#records.set(record.id, record);
@@ -120,6 +148,7 @@ export class ImageStore {
       const before = this.#ids.get(name);
       if (before !== undefined) touched.add(before);
       this.#ids.set(name, record.id);
+      this.#targets.set(name, target);
     }
     for (const id of touched) this.#indexReferences(id);
     this.#memo.clear();
@@ -131,7 +160,10 @@ export class ImageStore {
     this.#db.transaction(() => {
       for (const name of names) this.#db.run("DELETE FROM image_references WHERE reference = ?", name);
     });
-    for (const name of names) this.#ids.delete(name);
+    for (const name of names) {
+      this.#ids.delete(name);
+      this.#targets.delete(name);
+    }
     this.#indexReferences(id);
     this.#memo.clear();
   }
@@ -139,7 +171,10 @@ export class ImageStore {
   /** Forgets an image and whatever still points at it. */
   delete(id: string): void {
     this.#db.run("DELETE FROM images WHERE id = ?", id);
-    for (const reference of this.referencesOf(id)) this.#ids.delete(canonicalString(reference));
+    for (const name of this.referencesOf(id).map(canonicalString)) {
+      this.#ids.delete(name);
+      this.#targets.delete(name);
+    }
     this.#records.delete(id);
     this.#references.delete(id);
     this.#memo.clear();
@@ -150,6 +185,12 @@ export class ImageStore {
     for (const [name, target] of this.#ids) if (target === id) names.push(name);
     this.#references.set(id, sorted(names));
   }
+}
+
+/** Where a reference has a digest, its tag does not count. */
+function keyOf(reference: Reference): string {
+  const { digest } = reference;
+  return canonicalString(digest === undefined ? reference : withDigest(reference, digest));
 }
 
 function sorted(names: string[]): Reference[] {

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { mediaTypes } from "../distribution/media-types.ts";
 import { sha256Of } from "../lib/reference.ts";
 import { StateDatabase } from "../state/database.ts";
 import { ContentStore } from "../storage/content.ts";
 import { selectDriver } from "../storage/driver.ts";
 import { LayerStore } from "../storage/layers.ts";
 import { type ImageSettings, Images, type ProgressMessage } from "./images.ts";
-import { mediaTypes } from "./media-types.ts";
 
 export const testSettings: ImageSettings = {
   registryMirrors: [],

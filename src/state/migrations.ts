@@ -53,4 +53,8 @@ export const migrations: string[] = [
     value     TEXT NOT NULL
   );
   `,
+  `
+  -- What a name was resolved to: the digest of an index or a manifest. Empty where the image was named by its id.
+  ALTER TABLE image_references ADD COLUMN target TEXT NOT NULL DEFAULT '';
+  `,
 ];

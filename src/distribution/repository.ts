@@ -23,7 +23,7 @@ export interface FetchedManifest {
   digest: string;
 }
 
-export class Registry {
+export class Repository {
   readonly #base: string;
   readonly #verify: boolean;
   readonly #ping: string;
