@@ -6,6 +6,7 @@ import { systemError } from "../lib/errors.ts";
 import { shortId } from "../lib/reference.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { LayerStore } from "../storage/layers.ts";
+import { MismatchError, storageWorkers } from "../storage/worker-pool.ts";
 import { layerProgress, layerStatus, type ProgressMessage, type Report, throttle } from "./progress.ts";
 
 /** Opens a blob's bytes from an offset on. */
@@ -34,6 +35,8 @@ export class LayerDownloads {
   readonly #layers: LayerStore;
   readonly #limits: () => Limits;
   readonly #transfers = new Map<string, Transfer>();
+  /** By the blob's digest: each has one partial file. */
+  readonly #lines = new Map<string, Promise<void>>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
@@ -64,23 +67,31 @@ export class LayerDownloads {
     await transfer.join(request.report, request.signal);
   }
 
-  async #bring({ blob, diffId, open }: LayerRequest, signal: AbortSignal, report: Report): Promise<void> {
-    const id = shortId(blob.digest);
-    if (this.#content.has(blob.digest)) {
-      await this.#unpackStored(blob, diffId, signal, report);
-      return;
-    }
-    if (this.#running >= this.#limits().maxConcurrentDownloads) report(layerStatus(id, "Waiting"));
-    await this.#enter(signal);
-    try {
-      await this.#stream({ blob, diffId, open }, signal, report);
-    } finally {
-      this.#leave();
-    }
-    report(layerStatus(id, "Pull complete"));
+  /** Whether a blob is on its way. */
+  isUnderWay(digest: string): boolean {
+    return this.#lines.has(digest);
   }
 
-  async #unpackStored(blob: Descriptor, diffId: string, signal: AbortSignal, report: Report): Promise<void> {
+  async #bring(request: LayerRequest, signal: AbortSignal, report: Report): Promise<void> {
+    const { digest } = request.blob;
+    // The same blob for another diff ID: one of the two is wrong, and the second to come finds out.
+    for (let other = this.#lines.get(digest); other !== undefined; other = this.#lines.get(digest)) {
+      await other.catch(() => undefined);
+      signal.throwIfAborted();
+    }
+    const line = this.#content.has(digest)
+      ? this.#unpackStored(request, signal, report)
+      : this.#download(request, signal, report);
+    this.#lines.set(digest, line);
+    try {
+      await line;
+    } finally {
+      this.#lines.delete(digest);
+    }
+    report(layerStatus(shortId(digest), "Pull complete"));
+  }
+
+  async #unpackStored({ blob, diffId }: LayerRequest, signal: AbortSignal, report: Report): Promise<void> {
     const id = shortId(blob.digest);
     report(layerStatus(id, "Download complete"));
     const isDue = throttle();
@@ -95,96 +106,87 @@ export class LayerDownloads {
         },
       },
     );
-    report(layerStatus(id, "Pull complete"));
   }
 
-  /** One pass: the line feeds the blob's file and hash, and the same chunks go on to be unpacked. */
-  async #stream(
-    { blob, diffId, open }: Pick<LayerRequest, "blob" | "diffId" | "open">,
-    signal: AbortSignal,
-    report: Report,
-  ): Promise<void> {
-    const id = shortId(blob.digest);
-    const file = this.#content.open({ digest: blob.digest, size: blob.size });
-    const isDue = throttle();
-    let received = 0;
-    let isDownloaded = false;
-    const line = this.#resuming(blob, open, signal, (message) => report(layerStatus(id, message)));
-    let lineError: unknown;
-    const pass = async () => {
-      const { done, value } = await line.next().catch((thrown) => {
-        lineError = thrown;
-        throw thrown;
-      });
-      if (done === true) return undefined;
-      file.write(value);
-      received += value.length;
-      if (isDue(received, blob.size)) report(layerProgress(id, "Downloading", received, blob.size));
-      return value;
-    };
-    const drain = async () => {
-      while ((await pass()) !== undefined);
-      report(layerStatus(id, "Verifying Checksum"));
-      try {
-        file.commit();
-      } catch {
-        throw systemError(`filesystem layer verification failed for digest ${blob.digest}`);
-      }
-      isDownloaded = true;
-      report(layerStatus(id, "Download complete"));
-    };
+  async #download(request: LayerRequest, signal: AbortSignal, report: Report): Promise<void> {
+    const { digest } = request.blob;
+    if (this.#running >= this.#limits().maxConcurrentDownloads) report(layerStatus(shortId(digest), "Waiting"));
+    await this.#enter(signal);
+    const hasPart = this.#content.partialSize(digest) > 0;
     try {
-      if (this.#layers.has(diffId)) {
-        await drain();
-        return;
-      }
-      const isExtractDue = throttle();
-      const chunks = async function* () {
-        for (let chunk = await pass(); chunk !== undefined; chunk = await pass()) yield chunk;
-        await drain();
-      };
-      try {
-        await this.#layers.unpack(chunks(), {
-          diffId,
-          signal,
-          onProgress: (read) => {
-            // While the line is the slower one its bar is shown; afterwards what is left to unpack.
-            if (isDownloaded && isExtractDue(read, blob.size)) report(layerProgress(id, "Extracting", read, blob.size));
-          },
-        });
-      } catch (thrown) {
-        signal.throwIfAborted();
-        if (lineError !== undefined) throw lineError;
-        // A blob that is not what it should be explains best why it does not unpack.
-        if (!this.#content.has(blob.digest)) await drain();
-        throw thrown;
-      }
-      if (!this.#content.has(blob.digest)) await drain();
+      await this.#stream(request, signal, report).catch((thrown) => {
+        if (!hasPart || !(thrown instanceof MismatchError)) throw thrown;
+        // A part that a power failure spoiled is no reason to fail.
+        this.#content.discardPartial(digest);
+        return this.#stream(request, signal, report);
+      });
+    } catch (thrown) {
+      // What came is worth keeping where the line alone failed, or the client left.
+      const isLine = thrown instanceof ConnectionError || thrown instanceof RegistryError;
+      if (!isLine && !signal.aborted) this.#content.discardPartial(digest);
+      throw thrown instanceof MismatchError ? verificationFailed(digest) : thrown;
     } finally {
-      file.discard();
-      await line.return(undefined);
+      this.#leave();
     }
   }
 
-  /** A blob's bytes from first to last, over as many connections as it takes. */
+  /**
+   * One pass: a worker unpacks the bytes as they come, keeps them, and hashes both. What an earlier attempt left comes
+   * first.
+   */
+  async #stream({ blob, diffId, open }: LayerRequest, signal: AbortSignal, report: Report): Promise<void> {
+    const { digest, size } = blob;
+    const id = shortId(digest);
+    const resumeFrom = Math.min(this.#content.partialSize(digest), size);
+    const line = this.#resuming(blob, open, resumeFrom, signal, (message) => report(layerStatus(id, message)));
+    const isDue = throttle();
+    let received = resumeFrom;
+    let isDownloaded = false;
+    const chunks = async function* () {
+      for await (const chunk of line) {
+        received += chunk.length;
+        if (isDue(received, size)) report(layerProgress(id, "Downloading", received, size));
+        yield chunk;
+      }
+      isDownloaded = true;
+      report(layerStatus(id, "Verifying Checksum"));
+      report(layerStatus(id, "Download complete"));
+    };
+    const copyTo = { path: this.#content.partialPath(digest), resumeFrom, expected: { digest, size } };
+    const isExtractDue = throttle();
+    const { copy } = await this.#layers.unpack(chunks(), {
+      diffId,
+      signal,
+      copyTo,
+      onProgress: (read) => {
+        // While the line is the slower one its bar is shown; afterwards what is left to unpack.
+        if (isDownloaded && isExtractDue(read, size)) report(layerProgress(id, "Extracting", read, size));
+      },
+    });
+    // The layer was here, or came by another blob.
+    if (copy === undefined) await storageWorkers.run({ kind: "receive", copyTo }, { source: chunks(), signal });
+    this.#content.completePartial(digest);
+  }
+
+  /** A blob's bytes from an offset to the last, over as many connections as it takes. */
   async *#resuming(
     blob: Descriptor,
     open: OpenBlobAt,
+    start: number,
     signal: AbortSignal,
     say: (message: string) => void,
   ): AsyncGenerator<Uint8Array, undefined> {
-    let offset = 0;
+    let offset = start;
     let failures = 0;
-    let forgiven = 0;
-    for (;;) {
+    let forgiven = start;
+    while (offset < blob.size) {
       try {
         for await (const chunk of open(offset, signal)) {
           offset += chunk.length;
-          if (offset > blob.size) throw systemError(`filesystem layer verification failed for digest ${blob.digest}`);
+          if (offset > blob.size) throw verificationFailed(blob.digest);
           yield chunk;
         }
-        if (offset === blob.size) return;
-        throw new ConnectionError("unexpected EOF");
+        if (offset < blob.size) throw new ConnectionError("unexpected EOF");
       } catch (thrown) {
         signal.throwIfAborted();
         if (offset - forgiven >= FORGIVING_BYTES) failures = 0;
@@ -214,6 +216,10 @@ export class LayerDownloads {
     this.#running--;
     this.#waiting.shift()?.();
   }
+}
+
+function verificationFailed(digest: string): Error {
+  return systemError(`filesystem layer verification failed for digest ${digest}`);
 }
 
 /** Milliseconds to wait before another attempt, or undefined where none would help. */

@@ -8,8 +8,8 @@ import type { ImageRooms } from "./rooms.ts";
 const pruneFilters = new Set(["dangling", "label", "label!", "until"]);
 
 /**
- * Removes images without a name, or with the filter dangling=false also those with one.
- * Returns what was untagged and deleted, and the bytes of the layers that are gone. Throws on other filters.
+ * Removes images without a name, or with the filter dangling=false also those with one, and what cancelled pulls left.
+ * Returns what was untagged and deleted, and the bytes of the layers and downloads that are gone. Throws on other filters.
  */
 export async function prune(
   rooms: ImageRooms,
@@ -25,7 +25,7 @@ export async function prune(
   // The removal of an image takes parents along that have no name.
   for (const { id } of unused)
     if (rooms.store.byId(id) !== undefined) deleted.push(...(await remove(rooms, id, { force: true, noPrune: false })));
-  let spaceReclaimed = 0;
+  let spaceReclaimed = rooms.content.discardPartials((digest) => rooms.downloads.isUnderWay(digest));
   for (const [diffId, size] of sizes) if (!rooms.layers.has(diffId)) spaceReclaimed += size;
   return { deleted, spaceReclaimed };
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { mediaTypes } from "../distribution/media-types.ts";
 import { sha256Of } from "../lib/reference.ts";
 import { Bench, imageOf, type TestImage } from "./testing.ts";
@@ -171,6 +172,64 @@ describe("a pull", () => {
     expect(bench.images.find(`${registry.host}/app`)).toBeUndefined();
     registry.misbehave = () => undefined;
     expect((await pull()).id).toBe(image.configDigest);
+  });
+});
+
+describe("a pull that is cancelled", () => {
+  const size = 3 << 20;
+  let digest: string;
+
+  /** Half of the layer comes, then nothing, until the pull is aborted. */
+  async function pullHalf() {
+    image = await imageOf([randomBytes(size).toString("latin1")]);
+    digest = image.layers[0]!.digest;
+    const abort = new AbortController();
+    const half = image.blobs.get(digest)!.subarray(0, size >> 1);
+    registry.misbehave = (path) => {
+      if (!path.endsWith(digest)) return undefined;
+      return new Response(
+        new ReadableStream({
+          async start(controller) {
+            controller.enqueue(half);
+            while (bench.content.partialSize(digest) < half.length) await Bun.sleep(5);
+            abort.abort(new Error("context canceled"));
+          },
+        }),
+      );
+    };
+    await expect(pull("app", { signal: abort.signal })).rejects.toThrow("context canceled");
+    registry.misbehave = () => undefined;
+    registry.requests.length = 0;
+    return half.length;
+  }
+
+  test("leaves a part, from which the next one goes on, also in a new daemon", async () => {
+    const half = await pullHalf();
+    bench.restart();
+    expect((await pull()).id).toBe(image.configDigest);
+    const ranges = registry.requests.filter(({ path }) => path.endsWith(digest)).map((one) => one.headers.get("range"));
+    expect(ranges).toEqual([`bytes=${half}-`]);
+    expect(bench.content.partialSize(digest)).toBe(0);
+  });
+
+  test("and whose part is spoiled begins anew", async () => {
+    await pullHalf();
+    writeFileSync(bench.content.partialPath(digest), Buffer.alloc(1000));
+    expect((await pull()).id).toBe(image.configDigest);
+    const ranges = registry.requests.filter(({ path }) => path.endsWith(digest)).map((one) => one.headers.get("range"));
+    expect(ranges).toEqual(["bytes=1000-", null]);
+  });
+
+  test("leaves nothing after a prune", async () => {
+    const half = await pullHalf();
+    let freed = 0;
+    // The worker that was writing it lets go of it a moment after the pull has failed.
+    for (let attempt = 0; freed === 0 && attempt < 100; attempt++) {
+      await Bun.sleep(10);
+      freed = (await bench.images.prune(new Map())).spaceReclaimed;
+    }
+    expect(freed).toBe(half);
+    expect(bench.content.partialSize(digest)).toBe(0);
   });
 });
 

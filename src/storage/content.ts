@@ -27,6 +27,8 @@ export interface ExpectedBlob {
 }
 
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
+/** How long the beginning of a blob waits for the rest. */
+const partialPatienceMs = 24 * 3_600_000;
 
 /** The 64 hex digits of a digest. Throws invalidParameter for anything that is not `sha256:` and those. */
 export function hexOf(digest: string): string {
@@ -36,19 +38,25 @@ export function hexOf(digest: string): string {
 
 /**
  * Files `<root>/sha256/<hex>`. A blob is written beside them in `<root>/ingest` and renamed when its digest is known,
- * so one that has its name is whole.
+ * so one that has its name is whole. A download that was broken off stays in `<root>/partial/<hex>`, to be gone on with.
  */
 export class ContentStore {
   readonly #blobs: string;
   readonly #ingest: string;
+  readonly #partial: string;
 
-  /** Opens or creates the store and drops what a crash left half written. */
+  /** Opens or creates the store and drops what a crash left half written, but for downloads of the last day. */
   constructor(root: string) {
     this.#blobs = join(root, "sha256");
     this.#ingest = join(root, "ingest");
+    this.#partial = join(root, "partial");
     rmSync(this.#ingest, { recursive: true, force: true });
-    mkdirSync(this.#blobs, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#ingest, { recursive: true, mode: 0o700 });
+    for (const directory of [this.#blobs, this.#ingest, this.#partial])
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const hex of readdirSync(this.#partial)) {
+      const path = join(this.#partial, hex);
+      if (Date.now() - statSync(path).mtimeMs > partialPatienceMs) rmSync(path, { force: true });
+    }
   }
 
   /** Where a blob is or would be. */
@@ -106,6 +114,36 @@ export class ContentStore {
   open(expected: ExpectedBlob = {}): OpenBlob {
     if (expected.digest !== undefined) hexOf(expected.digest);
     return new OpenBlob(join(this.#ingest, randomUUID()), (digest) => this.pathOf(digest), expected);
+  }
+
+  /** Where the beginning of a blob is, or would be. */
+  partialPath(digest: string): string {
+    return join(this.#partial, hexOf(digest));
+  }
+
+  /** Bytes of a blob that an earlier attempt left; 0 where there was none. */
+  partialSize(digest: string): number {
+    return statSync(this.partialPath(digest), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /** Makes a blob of what is at its partial path. The caller has verified it. */
+  completePartial(digest: string): void {
+    renameSync(this.partialPath(digest), this.pathOf(digest));
+  }
+
+  discardPartial(digest: string): void {
+    rmSync(this.partialPath(digest), { force: true });
+  }
+
+  /** Removes the beginnings of all blobs that `isUnderWay` does not claim. Returns how many bytes that freed. */
+  discardPartials(isUnderWay: (digest: string) => boolean): number {
+    let freed = 0;
+    for (const digest of readdirSync(this.#partial).map((hex) => `sha256:${hex}`)) {
+      if (isUnderWay(digest)) continue;
+      freed += this.partialSize(digest);
+      this.discardPartial(digest);
+    }
+    return freed;
   }
 
   /** Removes a blob; one that is not here is no error. */

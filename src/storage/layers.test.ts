@@ -56,10 +56,10 @@ describe("plain, gzip and zstd, from a file and a stream", () => {
       expect(read).toBe(bytes.length);
       expect(readFileSync(join(storage.layers.pathOf(diffId), "d/a")).equals(content)).toBe(true);
       await storage.layers.remove(diffId);
-      const copyTo = join(storage.root, "copy");
+      const copyTo = { path: join(storage.root, "copy"), resumeFrom: 0 };
       const { copy } = await storage.layers.unpack(stream(bytes, 1000), { copyTo });
       expect(copy).toEqual({ digest: digestOf(bytes), size: bytes.length });
-      expect(readFileSync(copyTo).equals(bytes)).toBe(true);
+      expect(readFileSync(copyTo.path).equals(bytes)).toBe(true);
     });
 
   for (const form of ["plain", "gzip", "zstd"] as const)

@@ -7,16 +7,17 @@ import { messageOf, notFound, systemError } from "../lib/errors.ts";
 import type { StateDatabase } from "../state/database.ts";
 import { hexOf, type StoredBlob } from "./content.ts";
 import type { SnapshotDriver } from "./driver.ts";
-import { storageWorkers } from "./worker-pool.ts";
+import { MismatchError, storageWorkers } from "./worker-pool.ts";
+import type { CopyTarget } from "./worker-protocol.ts";
 
-/** A layer's archive: a file, or a stream; plain, gzip or zstd. */
+/** A layer's archive: a file, or a stream; plain, gzip or zstd. A stream may be left unread. */
 export type LayerSource = { path: string } | AsyncIterable<Uint8Array>;
 
 export interface UnpackOptions {
   /** What the archive must be, decompressed. Found out where it is not given. */
   diffId?: string;
-  /** A new file to which the bytes are written as they come. The caller removes it where unpack throws. */
-  copyTo?: string;
+  /** A file to which the bytes are written as they come. What becomes of it is the caller's to say, also on failure. */
+  copyTo?: CopyTarget;
   onProgress?: (bytesRead: number) => void;
   signal?: AbortSignal;
 }
@@ -120,6 +121,7 @@ export class LayerStore {
       return { diffId, size, copy };
     } catch (thrown) {
       options.signal?.throwIfAborted();
+      if (thrown instanceof MismatchError) throw thrown;
       throw systemError(`failed to register layer: ${messageOf(thrown)}`, thrown);
     } finally {
       await rm(directory, { recursive: true, force: true });

@@ -6,7 +6,16 @@ import { TarReader } from "../lib/tar.ts";
 import { copyLayers } from "./copy.ts";
 import { decompress } from "./decompress.ts";
 import { LayerUnpacker } from "./unpack.ts";
-import type { FromWorker, Task, ToWorker, UnpackResult, UnpackTask } from "./worker-protocol.ts";
+import type {
+  CopiedBytes,
+  CopyTarget,
+  FromWorker,
+  ReceiveTask,
+  Task,
+  ToWorker,
+  UnpackResult,
+  UnpackTask,
+} from "./worker-protocol.ts";
 
 declare const self: Worker;
 
@@ -63,68 +72,149 @@ async function work(id: number, task: Task): Promise<void> {
   const inbox = new Inbox();
   inboxes.set(id, inbox);
   try {
-    const result = task.kind === "unpack" ? await unpack(id, task, inbox) : copyLayers(task.layers, task.target);
-    answer({ id, kind: "done", result: result ?? undefined });
+    answer({ id, kind: "done", result: await perform(id, task, inbox) });
   } catch (thrown) {
-    answer({ id, kind: "failed", message: messageOf(thrown) });
+    answer({ id, kind: "failed", message: messageOf(thrown), isMismatch: thrown instanceof MismatchError });
   } finally {
     inboxes.delete(id);
   }
 }
 
+async function perform(id: number, task: Task, inbox: Inbox): Promise<UnpackResult | CopiedBytes | undefined> {
+  switch (task.kind) {
+    case "unpack":
+      return unpack(id, task, inbox);
+    case "receive":
+      return receive(id, task, inbox);
+    case "copy":
+      copyLayers(task.layers, task.target);
+      return undefined;
+  }
+}
+
 async function unpack(id: number, task: UnpackTask, inbox: Inbox): Promise<UnpackResult> {
   const hash = new Bun.CryptoHasher("sha256");
-  const source = new SourceTap(id, task.path === undefined ? inbox.chunks() : readFile(task.path, inbox), task.copyTo);
+  const copy = task.copyTo && new Copy(task.copyTo);
+  const chunks = task.path === undefined ? inbox.chunks() : readFile(task.path, inbox);
+  const source = tapped(id, chunks, copy, inbox);
+  let hasSourceFailed = false;
+  // Not the generator itself: its reader may leave early, and what is left is still to be read.
+  const next = () =>
+    source.next().catch((thrown) => {
+      hasSourceFailed = true;
+      throw thrown;
+    });
   const unpacker = new LayerUnpacker(task.directory, task.style);
   try {
     const reader = new TarReader(unpacker, { names: "latin1" });
-    const format = await decompress(source.chunks(), (chunk) => {
+    const format = await decompress({ [Symbol.asyncIterator]: () => ({ next }) }, (chunk) => {
       hash.update(chunk);
       reader.push(chunk);
     });
     reader.finish();
     if (format === "zstd" && !reader.hasEndMarker) throw new Error("unexpected EOF");
     unpacker.finish();
+    for await (const _ of source); // What follows the end of a compressed stream belongs to the blob all the same.
+    copy?.verify();
+  } catch (thrown) {
+    inbox.throwIfCancelled();
+    if (hasSourceFailed || thrown instanceof MismatchError || task.copyTo?.expected === undefined) throw thrown;
+    // Bytes that are not those that were asked for explain best why they do not unpack.
+    for await (const _ of source);
+    copy!.verify();
+    throw thrown;
   } finally {
     unpacker.dispose();
-    source.close();
+    copy?.close();
   }
-  return { diffId: `sha256:${hash.digest("hex")}`, size: unpacker.size, source: source.result() };
+  return { diffId: `sha256:${hash.digest("hex")}`, size: unpacker.size, source: copy?.result };
 }
 
-/** Passes the archive on as it comes, says how far it is, and keeps a copy where one is wanted. */
-class SourceTap {
-  readonly #id: number;
-  readonly #source: AsyncIterable<Uint8Array>;
-  readonly #fd: number | undefined;
-  readonly #hash: Bun.CryptoHasher | undefined;
-  #size = 0;
+async function receive(id: number, { copyTo }: ReceiveTask, inbox: Inbox): Promise<CopiedBytes> {
+  const copy = new Copy(copyTo);
+  try {
+    for await (const _ of tapped(id, inbox.chunks(), copy, inbox));
+    copy.verify();
+    return copy.result;
+  } finally {
+    copy.close();
+  }
+}
 
-  constructor(id: number, source: AsyncIterable<Uint8Array>, copyTo: string | undefined) {
-    this.#id = id;
-    this.#source = source;
-    if (copyTo === undefined) return;
-    this.#fd = openSync(copyTo, "wx", 0o600);
-    this.#hash = new Bun.CryptoHasher("sha256");
+/** What came is not what was to come. */
+class MismatchError extends Error {}
+
+/** The file that keeps the bytes as they come, and their hash. */
+class Copy {
+  readonly #target: CopyTarget;
+  readonly #fd: number;
+  readonly #hash = new Bun.CryptoHasher("sha256");
+  #size = 0;
+  #digest: string | undefined;
+
+  constructor(target: CopyTarget) {
+    this.#target = target;
+    this.#fd = openSync(target.path, target.resumeFrom > 0 ? "r+" : "w+", 0o600);
   }
 
-  async *chunks(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#source) {
-      this.#size += chunk.length;
-      this.#hash?.update(chunk);
-      if (this.#fd !== undefined)
-        for (let done = 0; done < chunk.length; ) done += writeSync(this.#fd, chunk, done, chunk.length - done);
+  /** What an earlier attempt left in the file. */
+  *earlier(): Generator<Uint8Array> {
+    while (this.#size < this.#target.resumeFrom) {
+      const length = Math.min(readBytes, this.#target.resumeFrom - this.#size);
+      // Fresh each time: the decompressor may still read the last one.
+      const buffer = Buffer.allocUnsafeSlow(length);
+      const read = readSync(this.#fd, buffer, 0, length, this.#size);
+      if (read === 0) throw new MismatchError("what was left of an earlier attempt has become shorter");
+      const chunk = buffer.subarray(0, read);
+      this.#hash.update(chunk);
+      this.#size += read;
       yield chunk;
-      answer({ id: this.#id, kind: "taken", bytes: chunk.length });
     }
   }
 
-  close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
+  write(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    for (let done = 0; done < chunk.length; )
+      done += writeSync(this.#fd, chunk, done, chunk.length - done, this.#size + done);
+    this.#size += chunk.length;
   }
 
-  result(): { digest: string; size: number } | undefined {
-    return this.#hash && { digest: `sha256:${this.#hash.digest("hex")}`, size: this.#size };
+  /** Throws where not all came that was expected, or something else. */
+  verify(): void {
+    const { expected } = this.#target;
+    if (expected === undefined) return;
+    const { digest, size } = this.result;
+    if (size !== expected.size) throw new MismatchError(`unexpected size ${size}, expected ${expected.size}`);
+    if (digest !== expected.digest) throw new MismatchError(`unexpected digest ${digest}, expected ${expected.digest}`);
+  }
+
+  get result(): CopiedBytes {
+    this.#digest ??= `sha256:${this.#hash.digest("hex")}`;
+    return { digest: this.#digest, size: this.#size };
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** The bytes as they come, those of an earlier attempt first: kept by `copy`, and each reported as taken afterwards. */
+async function* tapped(
+  id: number,
+  source: AsyncIterable<Uint8Array>,
+  copy: Copy | undefined,
+  inbox: Inbox,
+): AsyncGenerator<Uint8Array> {
+  for (const chunk of copy?.earlier() ?? []) {
+    inbox.throwIfCancelled();
+    yield chunk;
+    answer({ id, kind: "taken", bytes: chunk.length, isEarlier: true });
+    await setImmediate();
+  }
+  for await (const chunk of source) {
+    copy?.write(chunk);
+    yield chunk;
+    answer({ id, kind: "taken", bytes: chunk.length, isEarlier: false });
   }
 }
 

@@ -1,6 +1,6 @@
 /** Threads for work on layers: begun when there is some, ended when there has been none for a while. */
 import { availableParallelism } from "node:os";
-import { systemError } from "../lib/errors.ts";
+import { BrigError, systemError } from "../lib/errors.ts";
 import type { FromWorker, Task, TaskResult, ToWorker } from "./worker-protocol.ts";
 
 /** Each worker holds some megabytes, which an idle daemon shall not. */
@@ -9,14 +9,17 @@ const idleMs = 5000;
 const windowBytes = 4 * 1024 * 1024;
 
 export interface RunOptions {
-  /** The archive of an unpack task without a path. It is pulled only as fast as the worker takes it. */
+  /** The bytes of a task without a path. They are pulled only as fast as the worker takes them. */
   source?: AsyncIterable<Uint8Array>;
   onProgress?: (bytesRead: number) => void;
   signal?: AbortSignal;
 }
 
+/** What came is not what was to come: its digest or length is another. */
+export class MismatchError extends BrigError {}
+
 interface Job {
-  onTaken: (bytes: number) => void;
+  onTaken: (bytes: number, isEarlier: boolean) => void;
   resolve: (result: unknown) => void;
   reject: (error: Error) => void;
 }
@@ -43,9 +46,9 @@ class WorkerPool {
     let wake = () => {};
     let isSettled = false;
     const result = new Promise<unknown>((resolve, reject) => {
-      const onTaken = (bytes: number) => {
+      const onTaken = (bytes: number, isEarlier: boolean) => {
         read += bytes;
-        underWay -= bytes;
+        if (!isEarlier) underWay -= bytes;
         onProgress?.(read);
         wake();
       };
@@ -100,8 +103,9 @@ class WorkerPool {
     const member: Member = { worker, jobs: new Map(), idleTimer: undefined };
     worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       const job = member.jobs.get(message.id);
-      if (message.kind === "taken") job?.onTaken(message.bytes);
+      if (message.kind === "taken") job?.onTaken(message.bytes, message.isEarlier);
       else if (message.kind === "done") job?.resolve(message.result);
+      else if (message.isMismatch) job?.reject(new MismatchError("system", message.message));
       else job?.reject(systemError(message.message));
     };
     const onDeath = (why: string) => {

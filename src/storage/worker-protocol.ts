@@ -1,14 +1,28 @@
 /** What the daemon and its storage workers say to each other. */
 import type { WhiteoutStyle } from "./unpack.ts";
 
+/** A file to which bytes are written as they come. */
+export interface CopyTarget {
+  path: string;
+  /** So many bytes are in the file already, and come first; the file is new where this is 0. */
+  resumeFrom: number;
+  /** What all bytes together must be; without it whatever they are. */
+  expected?: { digest: string; size: number };
+}
+
 /** Unpacks one layer. Without `path` the archive comes as chunk messages, and "end" after the last. */
 export interface UnpackTask {
   kind: "unpack";
   directory: string;
   style: WhiteoutStyle;
   path?: string;
-  /** Also write the bytes as they came to this new file. */
-  copyTo?: string;
+  copyTo?: CopyTarget;
+}
+
+/** Writes and hashes what comes as chunk messages. */
+export interface ReceiveTask {
+  kind: "receive";
+  copyTo: CopyTarget;
 }
 
 /** Copies layers into one directory. */
@@ -18,7 +32,7 @@ export interface CopyTask {
   target: string;
 }
 
-export type Task = UnpackTask | CopyTask;
+export type Task = UnpackTask | ReceiveTask | CopyTask;
 
 export interface UnpackResult {
   /** sha256:… of the archive, decompressed. */
@@ -26,10 +40,19 @@ export interface UnpackResult {
   /** Bytes of all files in it. */
   size: number;
   /** Of the bytes as they came. */
-  source: { digest: string; size: number } | undefined;
+  source: CopiedBytes | undefined;
 }
 
-export type TaskResult<T extends Task> = T extends UnpackTask ? UnpackResult : undefined;
+export interface CopiedBytes {
+  digest: string;
+  size: number;
+}
+
+export type TaskResult<T extends Task> = T extends UnpackTask
+  ? UnpackResult
+  : T extends ReceiveTask
+    ? CopiedBytes
+    : undefined;
 
 export type ToWorker =
   | { id: number; kind: "task"; task: Task }
@@ -38,6 +61,8 @@ export type ToWorker =
   | { id: number; kind: "cancel" };
 
 export type FromWorker =
-  | { id: number; kind: "taken"; bytes: number }
-  | { id: number; kind: "done"; result: UnpackResult | undefined }
-  | { id: number; kind: "failed"; message: string };
+  /** `isEarlier`: read from what an earlier attempt had left. */
+  | { id: number; kind: "taken"; bytes: number; isEarlier: boolean }
+  | { id: number; kind: "done"; result: UnpackResult | CopiedBytes | undefined }
+  /** `isMismatch`: the bytes are not those that `expected` names, whatever else went wrong. */
+  | { id: number; kind: "failed"; message: string; isMismatch: boolean };
