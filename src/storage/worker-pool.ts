@@ -6,7 +6,7 @@ import type { FromWorker, Task, TaskResult, ToWorker } from "./worker-protocol.t
 /** Each worker holds some megabytes, which an idle daemon shall not. */
 const idleMs = 5000;
 /** How much of an archive may be on its way to a worker. */
-const windowBytes = 4 * 1024 * 1024;
+const windowBytes = 1 * 1024 * 1024;
 
 export interface RunOptions {
   /** The bytes of a task without a path. They are pulled only as fast as the worker takes them. */
