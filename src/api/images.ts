@@ -2,6 +2,7 @@
 import { invalidParameter } from "../lib/errors.ts";
 import type { AuthConfig } from "../wire/engine-api.ts";
 import { parseJson, readStream } from "./body.ts";
+import type { ClientStream } from "./client-stream.ts";
 import { downgradeImage, downgradeImages, platformOf } from "./compatibility.ts";
 import type { Exchange } from "./exchange.ts";
 import { reportProgress } from "./progress.ts";
@@ -17,15 +18,13 @@ export function imageRoutes({ images }: ApiRooms): Route[] {
     { method: "POST", path: "/images/create", handle: (exchange) => create(images, exchange) },
     { method: "POST", path: "/images/prune", handle: (exchange) => prune(images, exchange) },
     { method: "POST", path: "/images/load", handle: (exchange) => load(images, exchange) },
-    {
-      method: "GET",
-      path: "/images/{name}/json",
-      handle: (exchange) => exchange.json(200, downgradeImage(images.inspect(exchange.name), exchange.minor)),
-    },
+    { method: "GET", path: "/images/get", handle: (exchange) => save(images, exchange, namesOf(exchange)) },
+    { method: "GET", path: "/images/{name}/get", handle: (exchange) => save(images, exchange, [exchange.name]) },
+    { method: "GET", path: "/images/{name}/json", handle: (exchange) => inspect(images, exchange) },
     {
       method: "GET",
       path: "/images/{name}/history",
-      handle: (exchange) => exchange.json(200, images.history(exchange.name)),
+      handle: (exchange) => exchange.json(200, images.history(exchange.name, jsonPlatformOf(exchange, "platform", 48))),
     },
     {
       method: "POST",
@@ -54,8 +53,36 @@ async function list(images: ImagesRoom, exchange: Exchange): Promise<void> {
   exchange.json(200, downgradeImages(found, minor));
 }
 
+function inspect(images: ImagesRoom, exchange: Exchange): void {
+  const image = images.inspect(exchange.name, jsonPlatformOf(exchange, "platform", 49));
+  exchange.json(200, downgradeImage(image, exchange.minor));
+}
+
+/** All `names` of the query, each of which may be several with commas between them. */
+function namesOf({ query }: Exchange): string[] {
+  const names = query.getAll("names").flatMap((text) => text.split(","));
+  if (names.length === 0) throw invalidParameter("no images to export");
+  return names;
+}
+
+/** Sends an archive at the client's pace. */
+async function save(images: ImagesRoom, exchange: Exchange, names: string[]): Promise<void> {
+  const archive = await images.save(names, jsonPlatformOf(exchange, "platform", 48));
+  let client: ClientStream | undefined;
+  for await (const bytes of archive) {
+    client ??= exchange.stream("application/x-tar");
+    if (!(await client.write(bytes))) return;
+  }
+  client?.end();
+}
+
 async function remove(images: ImagesRoom, exchange: Exchange): Promise<void> {
-  const options = { force: booleanOf(exchange.query, "force"), noPrune: booleanOf(exchange.query, "noprune") };
+  const { query, minor } = exchange;
+  const options = {
+    force: booleanOf(query, "force"),
+    noPrune: booleanOf(query, "noprune"),
+    platforms: minor < 50 ? [] : query.getAll("platforms").map(platformText),
+  };
   exchange.json(200, await images.remove(exchange.name, options));
 }
 
@@ -88,7 +115,7 @@ async function create(images: ImagesRoom, exchange: Exchange): Promise<void> {
 async function load(images: ImagesRoom, exchange: Exchange): Promise<void> {
   const { query, request } = exchange;
   const quiet = booleanOf(query, "quiet");
-  const options = { platform: loadPlatform(stringOf(query, "platform")), signal: exchange.clientGone };
+  const options = { platform: jsonPlatformOf(exchange, "platform", 48), signal: exchange.clientGone };
   await reportProgress(exchange, (report) => {
     const reportOrNot: typeof report = (message) => {
       if (!quiet || message.progressDetail === undefined) report(message);
@@ -97,10 +124,14 @@ async function load(images: ImagesRoom, exchange: Exchange): Promise<void> {
   });
 }
 
-/** A platform as load has it, in JSON, as all others have it: `os/architecture/variant`. Throws invalidParameter. */
-function loadPlatform(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const platform = readShape(ociPlatform, parseJson(text));
+/** A platform that clients send in JSON since API 1.`since`, as `os/architecture/variant`. Throws invalidParameter. */
+function jsonPlatformOf({ query, minor }: Exchange, name: string, since: number): string | undefined {
+  const text = stringOf(query, name);
+  return text === undefined || minor < since ? undefined : platformText(text);
+}
+
+function platformText(json: string): string {
+  const platform = readShape(ociPlatform, parseJson(json));
   return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
 }
 

@@ -51,6 +51,7 @@ const importImage: CommandEntry = { name: "import", load: () => import("./comman
 const load: CommandEntry = { name: "load", load: () => import("./commands/load.ts") };
 const pull: CommandEntry = { name: "pull", load: () => import("./commands/pull.ts") };
 const rmi: CommandEntry = { name: "rmi", load: () => import("./commands/rmi.ts") };
+const save: CommandEntry = { name: "save", load: () => import("./commands/save.ts") };
 const tag: CommandEntry = { name: "tag", load: () => import("./commands/tag.ts") };
 const info: CommandEntry = { name: "info", load: () => import("./commands/info.ts") };
 const events: CommandEntry = { name: "events", load: () => import("./commands/events.ts") };
@@ -84,6 +85,7 @@ export const commands: CommandEntry[] = [
   load,
   port,
   rmi,
+  save,
   stats,
   tag,
   top,
@@ -142,6 +144,7 @@ export const groups: CommandGroup[] = [
       { name: "prune", load: () => import("./commands/image-prune.ts") },
       pull,
       { ...rmi, name: "rm", aliases: ["remove"] },
+      save,
       tag,
     ],
   },

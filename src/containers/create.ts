@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import { join } from "node:path";
 import { expectMove } from "../kernel/cgroups.ts";
-import { invalidParameter, messageOf, notFound } from "../lib/errors.ts";
+import { invalidParameter, messageOf } from "../lib/errors.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
@@ -43,8 +43,7 @@ export async function createContainer(
   const warnings = [...checkCreateRequest(request, settings.checkHost), ...unservedWarnings(request)];
   const wanted = request.name?.replace(/^\//, "");
   if (request.name) store.checkName(wanted!);
-  const image = images.get(request.config.Image ?? "");
-  checkPlatform(request, image);
+  const image = images.get(request.config.Image ?? "", request.platform);
 
   const id = newId(rooms);
   const config = mergeConfig(request.config, image.config);
@@ -132,17 +131,4 @@ function newId(rooms: Rooms): string {
     // An all-digit short id reads as a number where it becomes a host name.
     if (!/^\d{12}/.test(id) && rooms.store.byId(id) === undefined) return id;
   }
-}
-
-function checkPlatform(request: CreateRequest, image: { os: string; architecture: string }): void {
-  if (!request.platform) return;
-  const [os, architecture] = request.platform.split("/");
-  if ((os && os !== image.os) || (architecture && normaliseArchitecture(architecture) !== image.architecture))
-    throw notFound(
-      `image with reference ${request.config.Image} was found but does not provide the specified platform (${request.platform})`,
-    );
-}
-
-function normaliseArchitecture(name: string): string {
-  return { x86_64: "amd64", "x86-64": "amd64", aarch64: "arm64" }[name] ?? name;
 }

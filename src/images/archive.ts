@@ -1,15 +1,29 @@
 /** The archive that `docker save` makes, read once from front to back: what is in it, by name, without files of its own. */
 
+import { closeSync, openSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
-import { ZSTD_MAGIC } from "../distribution/media-types.ts";
+import { layerTypeOf, mediaTypes, ZSTD_MAGIC } from "../distribution/media-types.ts";
 import { messageOf, systemError } from "../lib/errors.ts";
 import { readTar } from "../lib/tar.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { Hold } from "./garbage.ts";
+import type { BlobRecord } from "./record.ts";
 
 /** A member's place: small documents in memory, everything else in the content store. */
-type Member = { bytes: Buffer } | { digest: string; size: number } | { link: string };
+type Member = { bytes: Buffer } | SpooledBlob | { link: string };
+
+/** A member that went into the content store. */
+export interface SpooledBlob {
+  digest: string;
+  /** Bytes. */
+  size: number;
+  /** Its first bytes. */
+  head: Buffer;
+}
+
+/** So many of a member's first bytes tell what it is. */
+const HEAD_BYTES = 512;
 
 /** Documents that name other members are read whole, to no more than this. */
 const DOCUMENT_LIMIT_BYTES = 4 << 20;
@@ -34,7 +48,7 @@ export class SpooledArchive {
   }
 
   /** The blob that a name stands for, through links. Throws in the words of open(2) where there is none. */
-  blob(name: string): { digest: string; size: number } {
+  blob(name: string): SpooledBlob {
     const member = this.#find(name);
     if (!member || !("digest" in member)) throw systemError(`open ${name}: no such file or directory`);
     return member;
@@ -64,12 +78,13 @@ function normalPath(name: string): string | undefined {
 
 /**
  * Reads an archive, plain, gzip or zstd, to its end. Members go into the content store as they pass, and are held.
- * Throws for what is no archive or is cut off.
+ * `onLayer` hears of each that is new and may be a layer. Throws for what is no archive or is cut off.
  */
 export async function spoolArchive(
   source: AsyncIterable<Uint8Array>,
   content: ContentStore,
   hold: Hold,
+  onLayer: (layer: BlobRecord) => void,
 ): Promise<SpooledArchive> {
   const members = new Map<string, Member>();
   let documentBytes = 0;
@@ -84,7 +99,8 @@ export async function spoolArchive(
       if (entry.size > DOCUMENT_LIMIT_BYTES || documentBytes > DOCUMENTS_LIMIT_BYTES)
         throw systemError(`${name}: ${entry.size} bytes is too long`);
       members.set(name, { bytes: Buffer.concat(await Array.fromAsync(body, (chunk) => Buffer.from(chunk))) });
-    } else if (entry.type === "file") members.set(name, await spoolBlob(name, entry.size, body, content, hold));
+    } else if (entry.type === "file")
+      members.set(name, await spoolBlob(name, entry.size, body, content, hold, onLayer));
   }
   return new SpooledArchive(members);
 }
@@ -95,17 +111,41 @@ async function spoolBlob(
   body: AsyncIterable<Uint8Array>,
   content: ContentStore,
   hold: Hold,
-): Promise<Member> {
+  onLayer: (layer: BlobRecord) => void,
+): Promise<SpooledBlob> {
   const hex = blobName.exec(name)?.[1];
   const digest = hex && `sha256:${hex}`;
   if (digest) {
     await hold.add(digest);
     // What is here has been verified, so the same bytes need not be written again.
-    if (content.sizeOf(digest) === size) return { digest, size };
+    if (content.sizeOf(digest) === size) return { digest, size, head: readHead(content.pathOf(digest)) };
   }
-  const blob = await content.ingest(body, { digest, size });
+  let head = Buffer.alloc(0);
+  const tapped = (async function* () {
+    for await (const chunk of body) {
+      if (head.length < HEAD_BYTES) head = Buffer.concat([head, chunk.subarray(0, HEAD_BYTES - head.length)]);
+      yield chunk;
+    }
+  })();
+  const blob = await content.ingest(tapped, { digest, size });
   await hold.add(blob.digest);
-  return blob;
+  if (isLayer(head)) onLayer({ ...blob, mediaType: layerTypeOf(head) });
+  return { ...blob, head };
+}
+
+function readHead(path: string): Buffer {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(HEAD_BYTES);
+    return bytes.subarray(0, readSync(file, bytes, 0, HEAD_BYTES, 0));
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Whether a blob that begins so is a tar archive, or compressed as one may be. */
+function isLayer(head: Buffer): boolean {
+  return layerTypeOf(head) !== mediaTypes.ociLayer || head.toString("latin1", 257, 262) === "ustar";
 }
 
 function linkTarget(name: string, target: string): string {

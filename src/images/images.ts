@@ -27,6 +27,7 @@ import type { Image, ImageRecord } from "./record.ts";
 import { type RemoveOptions, remove } from "./remove.ts";
 import { announce, type EventSink, type ImageRooms, type ImageUser } from "./rooms.ts";
 import { ImageStore } from "./store.ts";
+import { resolveFor } from "./variants.ts";
 
 export type { ImageSettings } from "../distribution/endpoints.ts";
 export type { ImportRequest } from "./import.ts";
@@ -90,9 +91,12 @@ export class Images {
     };
   }
 
-  /** The image that a name, digest or id means. Throws notFound `No such image: …`. */
-  get(reference: string): Image {
-    return this.#image(this.#store.resolve(reference));
+  /**
+   * The image that a name, digest or id means; of a name that stands for several platforms the one for `platform`
+   * (`linux/arm64`), where that is given. Throws notFound `No such image: …`, or that the platform is not here.
+   */
+  get(reference: string, platform?: string): Image {
+    return this.#image(resolveFor(this.#store, reference, platform));
   }
 
   /** As get(), but undefined where nothing is found or nothing can be. */
@@ -108,20 +112,22 @@ export class Images {
 
   /** How many images there are. */
   get count(): number {
-    return this.#store.all().length;
+    return this.#store.all().filter((record) => !this.#store.isHiddenVariant(record)).length;
   }
 
   list(query: ImageListQuery): ImageSummary[] {
     return list(this.#rooms, query);
   }
 
-  inspect(reference: string): ImageInspect {
-    const record = this.#store.resolve(reference);
+  /** `platform` as in get(). */
+  inspect(reference: string, platform?: string): ImageInspect {
+    const record = resolveFor(this.#store, reference, platform);
     return inspect(this.#rooms, record, this.#config(record));
   }
 
-  history(reference: string): ImageHistoryResponseItem[] {
-    const record = this.#store.resolve(reference);
+  /** `platform` as in get(). */
+  history(reference: string, platform?: string): ImageHistoryResponseItem[] {
+    const record = resolveFor(this.#store, reference, platform);
     return history(this.#rooms, record, this.#config(record));
   }
 
@@ -143,6 +149,15 @@ export class Images {
   async prune(filters: Map<string, string[]>): Promise<{ deleted: ImageDeleteResponseItem[]; spaceReclaimed: number }> {
     const { prune } = await import("./prune.ts");
     return prune(this.#rooms, filters);
+  }
+
+  /**
+   * The archive of images by their names, digests or ids, `platform` as in get(). Throws before the first byte where
+   * one is not there.
+   */
+  async save(names: string[], platform?: string): Promise<AsyncGenerator<Uint8Array>> {
+    const { save } = await import("./save.ts");
+    return save(this.#rooms, names, platform);
   }
 
   /** Loads an archive of `docker save` or an OCI layout. */

@@ -31,6 +31,7 @@ export function list(rooms: ImageRooms, query: ImageListQuery): ImageSummary[] {
   for (const record of newestFirst) {
     const all = rooms.store.referencesOf(record.id);
     const names = namesOf(all);
+    if (rooms.store.isHiddenVariant(record)) continue;
     if (query.filters.has("reference") && names.length === 0) continue;
     const isIntermediate = all.length === 0 && parents.has(record.id);
     if (isIntermediate && (!query.all || wantsDangling)) continue;
@@ -85,7 +86,7 @@ function testFor(rooms: ImageRooms, name: string, values: string[]): (record: Im
   switch (name) {
     case "dangling": {
       const isWanted = booleanOf(values);
-      return ({ id }) => (rooms.store.referencesOf(id).length === 0) === isWanted;
+      return (record) => rooms.store.isDangling(record) === isWanted;
     }
     case "label":
       return ({ labels }) => values.every((value) => hasLabel(labels, value));

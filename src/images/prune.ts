@@ -2,6 +2,7 @@
 import { invalidParameter } from "../lib/errors.ts";
 import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
 import { imageFilter } from "./list.ts";
+import type { ImageRecord } from "./record.ts";
 import { remove } from "./remove.ts";
 import type { ImageRooms } from "./rooms.ts";
 
@@ -19,8 +20,18 @@ export async function prune(
   const { dangling = ["true"], ...others } = Object.fromEntries(filters);
   const onlyDangling = !["false", "0"].includes(dangling[0] ?? "true");
   const passes = imageFilter(rooms, new Map(Object.entries(onlyDangling ? { ...others, dangling: ["true"] } : others)));
-  const unused = rooms.store.all().filter((record) => passes(record) && rooms.usedBy(record.id).length === 0);
-  const sizes = new Map(unused.flatMap(({ diffIds }) => diffIds.map((diffId) => [diffId, rooms.layers.size(diffId)])));
+  const isUsed = ({ id }: ImageRecord) => rooms.usedBy(id).length > 0;
+  // The other platforms of an image share its fate.
+  const family = (record: ImageRecord) => [
+    record,
+    ...rooms.store.referencesOf(record.id).flatMap((reference) => rooms.store.family(reference)),
+  ];
+  const unused = rooms.store
+    .all()
+    .filter((record) => !rooms.store.isHiddenVariant(record) && passes(record) && !family(record).some(isUsed));
+  const sizes = new Map(
+    unused.flatMap(family).flatMap(({ diffIds }) => diffIds.map((diffId) => [diffId, rooms.layers.size(diffId)])),
+  );
   const deleted: ImageDeleteResponseItem[] = [];
   // The removal of an image takes parents along that have no name.
   for (const { id } of unused)

@@ -15,6 +15,8 @@ export interface ManifestRecord extends BlobRecord {
   layers: BlobRecord[];
   /** The lists this manifest was chosen from, outermost first. */
   indexes: BlobRecord[];
+  /** What else those lists hold that is here and no image of this machine's kind: attestations, artifacts. */
+  companions?: BlobRecord[];
 }
 
 /** The record column of the images table. */
@@ -63,6 +65,7 @@ export function blobsOf(record: ImageRecord): string[] {
       manifest.digest,
       ...manifest.layers.map((layer) => layer.digest),
       ...manifest.indexes.map((index) => index.digest),
+      ...(manifest.companions ?? []).map((companion) => companion.digest),
     ]),
   ];
 }
@@ -70,12 +73,20 @@ export function blobsOf(record: ImageRecord): string[] {
 /** The record with one more manifest, without naming the same one twice. */
 export function withManifest(record: ImageRecord, manifest: ManifestRecord): ImageRecord {
   const known = record.manifests.find(({ digest }) => digest === manifest.digest);
-  const indexes = new Map([...(known?.indexes ?? []), ...manifest.indexes].map((index) => [index.digest, index]));
+  const companions = union(known?.companions, manifest.companions);
   return {
     ...record,
     manifests: [
       ...record.manifests.filter(({ digest }) => digest !== manifest.digest),
-      { ...manifest, indexes: [...indexes.values()] },
+      {
+        ...manifest,
+        indexes: union(known?.indexes, manifest.indexes),
+        ...(companions.length === 0 ? {} : { companions }),
+      },
     ],
   };
+}
+
+function union(one: BlobRecord[] = [], other: BlobRecord[] = []): BlobRecord[] {
+  return [...new Map([...one, ...other].map((blob) => [blob.digest, blob])).values()];
 }

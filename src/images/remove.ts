@@ -5,11 +5,14 @@ import { familiarString, parseReference, type Reference, shortId, withDefaultTag
 import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
 import { blobsOf, type ImageRecord } from "./record.ts";
 import { announce, type ImageRooms, type ImageUser } from "./rooms.ts";
+import { mainOf, resolveFor } from "./variants.ts";
 
 export interface RemoveOptions {
   force: boolean;
   /** Keep parents that are left without a name. */
   noPrune: boolean;
+  /** Only these platforms' images, `linux/arm64`, of all that the name stands for. */
+  platforms?: string[];
 }
 
 /** Why an image cannot be deleted; a soft reason gives way to force. */
@@ -24,9 +27,11 @@ interface Obstacle {
 export async function remove(
   rooms: ImageRooms,
   text: string,
-  { force, noPrune }: RemoveOptions,
+  { force, noPrune, platforms = [] }: RemoveOptions,
 ): Promise<ImageDeleteResponseItem[]> {
+  if (platforms.length > 0) return removePlatforms(rooms, text, platforms, { force, noPrune });
   const record = rooms.store.resolve(text);
+  const variants = variantsBehind(rooms, rooms.store.referencesOf(record.id));
   const items: ImageDeleteResponseItem[] = [];
   if (isIdPrefix(record.id, text)) {
     if (isSingleRepository(rooms.store.referencesOf(record.id))) {
@@ -35,14 +40,16 @@ export async function remove(
       untag(rooms, record, rooms.store.referencesOf(record.id), items);
     }
     await removeImage(rooms, record, { force, noPrune }, false, items);
+    await removeNameless(rooms, variants, { force, noPrune }, items);
     return items;
   }
 
   const reference = namedReference(text);
-  const user = rooms.usedBy(record.id)[0];
+  const used = [record, ...variants].find(({ id }) => rooms.usedBy(id).length > 0);
+  const user = used && rooms.usedBy(used.id)[0];
   if (!force && user && isSingleRepository(rooms.store.referencesOf(record.id)))
     throw conflict(
-      `conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(record.id)}`,
+      `conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(used.id)}`,
     );
   untag(rooms, record, [reference], items);
   const left = rooms.store.referencesOf(record.id);
@@ -53,8 +60,52 @@ export async function remove(
       for (const digested of ofRepository) items.push({ Untagged: familiarString(digested) });
     }
   }
-  if (rooms.store.referencesOf(record.id).length === 0)
-    await removeImage(rooms, record, { force, noPrune }, true, items);
+  await removeNameless(rooms, [record, ...variants], { force, noPrune }, items);
+  return items;
+}
+
+/** Other platforms' images of the indexes that an image's references stand for. */
+function variantsBehind(rooms: ImageRooms, references: Reference[]): ImageRecord[] {
+  return [...new Set(references.flatMap((reference) => rooms.store.family(reference).slice(1)))];
+}
+
+/** Removes those of the images that no name stands for any more. One in use stays. */
+async function removeNameless(
+  rooms: ImageRooms,
+  images: ImageRecord[],
+  options: RemoveOptions,
+  items: ImageDeleteResponseItem[],
+): Promise<void> {
+  for (const { id } of images) {
+    const record = rooms.store.byId(id);
+    if (record && rooms.store.isDangling(record)) await removeImage(rooms, record, options, true, items);
+  }
+}
+
+/**
+ * Removes the images of some platforms. A name that pointed at one of them goes on to another platform's; with the last
+ * one it goes too.
+ */
+async function removePlatforms(
+  rooms: ImageRooms,
+  text: string,
+  platforms: string[],
+  options: RemoveOptions,
+): Promise<ImageDeleteResponseItem[]> {
+  const doomed = new Set(platforms.map((platform) => resolveFor(rooms.store, text, platform)));
+  const items: ImageDeleteResponseItem[] = [];
+  for (const record of doomed) {
+    const obstacle = findObstacle(rooms, record, false);
+    if (obstacle && (obstacle.isHard || !options.force)) throw refusal(record, obstacle);
+  }
+  for (const record of doomed) {
+    for (const reference of rooms.store.referencesOf(record.id)) {
+      const heir = mainOf(rooms.store.family(reference).filter((other) => !doomed.has(other)));
+      if (heir) rooms.store.put(heir, [reference], rooms.store.targetOf(reference));
+      else untag(rooms, record, [reference], items);
+    }
+    await removeImage(rooms, record, options, false, items);
+  }
   return items;
 }
 
@@ -109,7 +160,7 @@ async function removeImage(
   for (let index = chains.length - 1; index >= 0; index--)
     if (removed.has(record.diffIds[index]!)) items.push({ Deleted: chains[index]! });
   const parent = rooms.store.byId(record.parent ?? "");
-  if (parent && !noPrune && rooms.store.referencesOf(parent.id).length === 0 && !findObstacle(rooms, parent, true))
+  if (parent && !noPrune && rooms.store.isDangling(parent) && !findObstacle(rooms, parent, true))
     await removeImage(rooms, parent, { force: false, noPrune }, true, items);
 }
 

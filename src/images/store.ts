@@ -21,6 +21,10 @@ export class ImageStore {
   readonly #ids = new Map<string, string>();
   /** Canonical reference to the index or manifest it was resolved to. */
   readonly #targets = new Map<string, string>();
+  /** How many references were resolved to an index or manifest. */
+  readonly #targetCounts = new Map<string, number>();
+  /** Digest of an index to the images that were chosen from it. */
+  readonly #variants = new Map<string, Set<string>>();
   /** Image id to its references, sorted. */
   readonly #references = new Map<string, Reference[]>();
   readonly #memo = new Map<string, ImageRecord>();
@@ -28,14 +32,13 @@ export class ImageStore {
   constructor(db: StateDatabase) {
     this.#db = db;
     for (const row of db.all<{ id: string; record: string }>("SELECT id, record FROM images"))
-      this.#records.set(row.id, JSON.parse(row.record) as ImageRecord);
+      this.#keep(JSON.parse(row.record) as ImageRecord);
     const rows = db.all<{ reference: string; image_id: string; target: string }>(
       "SELECT reference, image_id, target FROM image_references",
     );
     const byImage = new Map<string, string[]>();
     for (const { reference, image_id: id, target } of rows) {
-      this.#ids.set(reference, id);
-      this.#targets.set(reference, target);
+      this.#point(reference, id, target);
       byImage.set(id, [...(byImage.get(id) ?? []), reference]);
     }
     for (const [id, names] of byImage) this.#references.set(id, sorted(names));
@@ -53,6 +56,11 @@ export class ImageStore {
   /** An image's references, sorted, tags and digests mixed. */
   referencesOf(id: string): Reference[] {
     return this.#references.get(id) ?? [];
+  }
+
+  /** All tags of a repository. */
+  tagsOf({ name }: Reference): Reference[] {
+    return sorted([...this.#ids.keys()].filter((key) => key.startsWith(`${name}:`)));
   }
 
   /** The id a reference points at. Where it has a digest, the tag does not count. */
@@ -77,6 +85,29 @@ export class ImageStore {
     } catch {
       return undefined;
     }
+  }
+
+  /** Images that were chosen from an index, in no order. */
+  variantsOf(index: string): ImageRecord[] {
+    return [...(this.#variants.get(index) ?? [])].map((id) => this.#records.get(id)!);
+  }
+
+  /** The image a reference points at and, where it stands for an index, the other platforms' images of that. */
+  family(reference: Reference): ImageRecord[] {
+    const own = this.#records.get(this.idOf(reference) ?? "");
+    if (!own) return [];
+    return [own, ...this.variantsOf(this.targetOf(reference) ?? "").filter(({ id }) => id !== own.id)];
+  }
+
+  /** Whether no reference leads to an image. */
+  isDangling(record: ImageRecord): boolean {
+    return this.referencesOf(record.id).length === 0 && !this.isHiddenVariant(record);
+  }
+
+  /** Whether an image has no reference of its own, but one of the indexes it was chosen from has. */
+  isHiddenVariant({ id, manifests }: ImageRecord): boolean {
+    if (this.referencesOf(id).length > 0) return false;
+    return manifests.some(({ indexes }) => indexes.some(({ digest }) => this.#targetCounts.has(digest)));
   }
 
   /**
@@ -142,13 +173,13 @@ export class ImageStore {
           target,
         );
     });
-    this.#records.set(record.id, record);
+    this.#forget(record.id);
+    this.#keep(record);
     const touched = new Set([record.id]);
     for (const name of names) {
       const before = this.#ids.get(name);
       if (before !== undefined) touched.add(before);
-      this.#ids.set(name, record.id);
-      this.#targets.set(name, target);
+      this.#point(name, record.id, target);
     }
     for (const id of touched) this.#indexReferences(id);
     this.#memo.clear();
@@ -160,10 +191,7 @@ export class ImageStore {
     this.#db.transaction(() => {
       for (const name of names) this.#db.run("DELETE FROM image_references WHERE reference = ?", name);
     });
-    for (const name of names) {
-      this.#ids.delete(name);
-      this.#targets.delete(name);
-    }
+    for (const name of names) this.#unpoint(name);
     this.#indexReferences(id);
     this.#memo.clear();
   }
@@ -171,13 +199,43 @@ export class ImageStore {
   /** Forgets an image and whatever still points at it. */
   delete(id: string): void {
     this.#db.run("DELETE FROM images WHERE id = ?", id);
-    for (const name of this.referencesOf(id).map(canonicalString)) {
-      this.#ids.delete(name);
-      this.#targets.delete(name);
-    }
-    this.#records.delete(id);
+    for (const name of this.referencesOf(id).map(canonicalString)) this.#unpoint(name);
+    this.#forget(id);
     this.#references.delete(id);
     this.#memo.clear();
+  }
+
+  #keep(record: ImageRecord): void {
+    this.#records.set(record.id, record);
+    for (const { digest } of record.manifests.flatMap(({ indexes }) => indexes))
+      this.#variants.set(digest, (this.#variants.get(digest) ?? new Set()).add(record.id));
+  }
+
+  #forget(id: string): void {
+    const indexes = this.#records.get(id)?.manifests.flatMap(({ indexes }) => indexes) ?? [];
+    for (const { digest } of indexes) {
+      const ids = this.#variants.get(digest);
+      ids?.delete(id);
+      if (ids?.size === 0) this.#variants.delete(digest);
+    }
+    this.#records.delete(id);
+  }
+
+  #point(name: string, id: string, target: string): void {
+    this.#unpoint(name);
+    this.#ids.set(name, id);
+    this.#targets.set(name, target);
+    this.#targetCounts.set(target, (this.#targetCounts.get(target) ?? 0) + 1);
+  }
+
+  #unpoint(name: string): void {
+    const target = this.#targets.get(name);
+    if (target === undefined) return;
+    const left = this.#targetCounts.get(target)! - 1;
+    if (left === 0) this.#targetCounts.delete(target);
+    else this.#targetCounts.set(target, left);
+    this.#ids.delete(name);
+    this.#targets.delete(name);
   }
 
   #indexReferences(id: string): void {

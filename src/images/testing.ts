@@ -120,6 +120,34 @@ export async function imageOf(contents: string[], overrides: Record<string, unkn
   return { blobs, manifest, manifestDigest: sha256Of(manifest), configDigest: config.digest, layers };
 }
 
+/** An index of images and other documents, as an OCI layout named `name`. Returns the index's digest, too. */
+export function indexLayout(
+  name: string,
+  entries: { image: TestImage; descriptor: Record<string, unknown> }[],
+): { digest: string; files: Record<string, string | Buffer> } {
+  const mediaType = mediaTypes.ociManifest;
+  const index = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: entries.map(({ image: { manifest, manifestDigest }, descriptor }) => ({
+        mediaType,
+        digest: manifestDigest,
+        size: manifest.length,
+        ...descriptor,
+      })),
+    }),
+  );
+  const digest = sha256Of(index);
+  const top = { mediaType: mediaTypes.ociIndex, digest, size: index.length };
+  const annotations = { "io.containerd.image.name": name };
+  const files: Record<string, string | Buffer> = {};
+  for (const { image } of entries) Object.assign(files, ociLayout(image, {}));
+  files["index.json"] = JSON.stringify({ schemaVersion: 2, manifests: [{ ...top, annotations }] });
+  files[`blobs/sha256/${digest.slice(7)}`] = index;
+  return { digest, files };
+}
+
 /** Bytes as a stream of chunks. */
 export async function* streamOf(bytes: Uint8Array, chunkBytes = 65536): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
