@@ -30,6 +30,7 @@ test: setup build
 bench: setup build
 	tools/setup bench
 	$(BUN) bench/run.ts
+	$(BUN) bench/images.ts
 
 install: build
 	install -D -m 0755 dist/brig $(DESTDIR)/usr/local/bin/brig

@@ -16,7 +16,7 @@ export const image = "brig-bench-image";
 /** Marks all containers of the benchmark. */
 export const label = "brig-bench";
 const bridge = "brig-bench0";
-const brigBinary = join(import.meta.dir, "../dist/brig");
+export const brigBinary = join(import.meta.dir, "../dist/brig");
 const cleanups: (() => void)[] = [];
 
 /** Puts everything away that was started, the last first. Synchronous, so that it can be done on a signal's way out. */
@@ -50,15 +50,22 @@ export async function startBrig(scratch: string): Promise<Engine> {
   };
 }
 
-/** BENCH_DOCKER_HOST, or a dockerd of our own. */
-export async function startDocker(scratch: string): Promise<Engine> {
+/**
+ * BENCH_DOCKER_HOST, or a dockerd of our own: in a network namespace with its bridge and its rules, which vanish with
+ * it, or, to reach registries on this machine, beside us with neither.
+ */
+export async function startDocker(scratch: string, network: "own" | "host"): Promise<Engine> {
   const running = process.env.BENCH_DOCKER_HOST;
   const host = running ?? `unix://${scratch}/docker.sock`;
   if (running === undefined) {
     const roots = ["--data-root", `${scratch}/docker`, "--exec-root", `${scratch}/docker-run`];
     const rest = ["-p", `${scratch}/docker.pid`];
-    // In a network namespace of its own, with which its bridge and its rules vanish.
-    const daemon = spawnDaemon(["unshare", "--net", "dockerd", "-H", host, ...roots, ...rest], `${scratch}/docker.log`);
+    const inNetwork = network === "own" ? ["unshare", "--net"] : [];
+    const without = network === "own" ? [] : ["--bridge", "none", "--iptables=false", "--ip6tables=false"];
+    const daemon = spawnDaemon(
+      [...inNetwork, "dockerd", "-H", host, ...roots, ...rest, ...without],
+      `${scratch}/docker.log`,
+    );
     atEnd(() => endDaemon(daemon.pid));
   }
   const client = ["docker", "-H", host];
@@ -70,7 +77,7 @@ export async function startDocker(scratch: string): Promise<Engine> {
 }
 
 /** With a session of its own, so that a Ctrl-C does not reach it before its containers are gone. */
-function spawnDaemon(command: string[], logPath: string): Bun.Subprocess {
+export function spawnDaemon(command: string[], logPath: string): Bun.Subprocess {
   const shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" >"$log" 2>&1', "sh", logPath, ...command];
   const daemon = Bun.spawn(shell, { stdio: ["ignore", "ignore", "ignore"], detached: true });
   daemon.unref();
@@ -86,7 +93,7 @@ async function answers(host: string): Promise<void> {
   throw new Error(`nothing answers at ${host}`);
 }
 
-function endDaemon(pid: number): void {
+export function endDaemon(pid: number): void {
   for (let attempt = 0; attempt < 150; attempt++) {
     try {
       process.kill(pid, attempt === 0 ? "SIGTERM" : 0);
@@ -108,6 +115,6 @@ function removeAll(client: string[]): void {
   quietly([...client, "rmi", image]);
 }
 
-function quietly(command: string[]): string {
+export function quietly(command: string[]): string {
   return Bun.spawnSync(command, { stderr: "ignore", timeout: 60_000, killSignal: "SIGKILL" }).stdout.toString();
 }

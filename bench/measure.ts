@@ -41,6 +41,25 @@ export function residentMb(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
 }
 
+/** Runs `work`, and returns the most memory in MB that the process had meanwhile. */
+export async function peakMb(pid: number, work: () => Promise<unknown>): Promise<number> {
+  let peak = residentMb(pid);
+  const timer = setInterval(() => (peak = Math.max(peak, residentMb(pid))), 25);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+  }
+  return peak;
+}
+
+/** A port that nobody listens on just now. */
+export function freePort(): number {
+  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  server.stop();
+  return server.port;
+}
+
 /** Processes whose command line has all the words. */
 export function processesWith(...words: string[]): number[] {
   return readdirSync("/proc")
@@ -66,4 +85,29 @@ export function proportionalMb(pids: number[]): number {
       // Ended meanwhile.
     }
   return kb / 1024;
+}
+
+/** Medians of each engine's measure, one engine after the other in each run. The first run does not count. */
+export async function inTurn<Subject>(
+  engines: Subject[],
+  count: number,
+  measure: (engine: Subject) => Promise<number>,
+): Promise<number[]> {
+  const values = engines.map(() => [] as number[]);
+  for (let round = -1; round < count; round++)
+    for (const [index, engine] of engines.entries()) {
+      const value = await measure(engine);
+      if (round >= 0) values[index]!.push(value);
+    }
+  return values.map(median);
+}
+
+/** The values of each engine's measure, one engine after the other. */
+export async function each<Subject>(
+  engines: Subject[],
+  measure: (engine: Subject) => Promise<number>,
+): Promise<number[]> {
+  const values: number[] = [];
+  for (const engine of engines) values.push(await measure(engine));
+  return values;
 }

@@ -5,28 +5,15 @@
  *   BENCH_ONLY=run,exec           only the parts whose names contain one of these words
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildBusyboxTar } from "../tests/support/busybox-image.ts";
-import { atEnd, cleanUp, type Engine, image, label, startBrig, startDocker } from "./engines.ts";
-import { concurrently, median, proportionalMb, residentMb, time } from "./measure.ts";
+import { atEnd, type Engine, image, label, startBrig, startDocker } from "./engines.ts";
+import { concurrently, each, inTurn, median, proportionalMb, residentMb, time } from "./measure.ts";
+import { measureParts, type Row, runBenchmark } from "./table.ts";
 
 const deadlineMs = 450_000;
 const runs = 20;
-
-/** A line of the table; `values` are Brig's and dockerd's. */
-interface Row {
-  name: string;
-  unit: "ms" | "MB";
-  wanted: string;
-  values: number[];
-}
-
-/** What yields rows; where it fails, the others go on. */
-interface Part {
-  name: string;
-  measure: (engines: Engine[]) => Promise<Row[]>;
-}
 
 const one = (name: string, unit: Row["unit"], wanted: string, values: number[]): Row[] => [
   { name, unit, wanted, values },
@@ -37,29 +24,7 @@ const run = (engine: Engine, ...args: string[]) => command(engine, "run", "--lab
 const sleeper = [image, "/bin/sleep", "1000"];
 const numbered = (count: number, prefix: string) => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
 
-/** Medians of each engine's measure, one engine after the other in each run. The first run does not count. */
-async function inTurn(
-  engines: Engine[],
-  count: number,
-  measure: (engine: Engine) => Promise<number>,
-): Promise<number[]> {
-  const values = engines.map(() => [] as number[]);
-  for (let round = -1; round < count; round++)
-    for (const [index, engine] of engines.entries()) {
-      const value = await measure(engine);
-      if (round >= 0) values[index]!.push(value);
-    }
-  return values.map(median);
-}
-
-/** The values of each engine's measure, one engine after the other. */
-async function each(engines: Engine[], measure: (engine: Engine) => Promise<number>): Promise<number[]> {
-  const values: number[] = [];
-  for (const engine of engines) values.push(await measure(engine));
-  return values;
-}
-
-const parts: Part[] = [
+const parts: { name: string; measure: (engines: Engine[]) => Promise<Row[]> }[] = [
   {
     name: "run",
     async measure(engines) {
@@ -165,61 +130,12 @@ const parts: Part[] = [
   },
 ];
 
-/** Returns whether all went well. */
-async function main(): Promise<boolean> {
+await runBenchmark(deadlineMs, async () => {
   const scratch = mkdtempSync(join(tmpdir(), "brig-bench-"));
   atEnd(() => rmSync(scratch, { recursive: true, force: true }));
-  const engines = [await startBrig(scratch), await startDocker(scratch)];
+  const engines = [await startBrig(scratch), await startDocker(scratch, "own")];
   const archive = await buildBusyboxTar(join(scratch, "image.tar"));
   await each(engines, (engine) => command(engine, "import", archive, image));
-
-  const only = process.env.BENCH_ONLY?.split(",");
-  const rows: Row[] = [];
-  let failed = false;
-  for (const { name, measure } of parts) {
-    if (only !== undefined && !only.some((word) => name.includes(word))) continue;
-    try {
-      const found = await measure(engines);
-      rows.push(...found);
-      for (const row of found) console.error(`  ${row.name}: ${row.values.map(shown).join(" / ")} ${row.unit}`);
-    } catch (error) {
-      failed = true;
-      console.error(`  ${name} failed: ${(error as Error).message}`);
-    }
-  }
-  print(rows, engines[1]!);
-  return !failed;
-}
-
-const shown = (value: number) => value.toFixed(value < 1000 ? 1 : 0);
-
-function print(rows: Row[], { client }: Engine): void {
-  const version = Bun.spawnSync([...client, "version", "-f", "{{.Server.Version}}"])
-    .stdout.toString()
-    .trim();
-  console.log(`\n${cpus().length} × ${cpus()[0]?.model ?? "?"}; medians; dockerd ${version}\n`);
-  console.log("| work | brig | dockerd | ratio | to reach |\n|---|---:|---:|---:|---|");
-  for (const { name, unit, values, wanted } of rows) {
-    const [ours = 0, theirs = 0] = values;
-    const ratio = (theirs / ours).toFixed(1);
-    console.log(`| ${name} | ${shown(ours)} ${unit} | ${shown(theirs)} ${unit} | ${ratio}× | ${wanted} |`);
-  }
-}
-
-function giveUp(why: string, exitCode: number): void {
-  console.error(`${why}: cleaning up`);
-  cleanUp();
-  process.exit(exitCode);
-}
-
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-  process.on(signal, () => giveUp(signal, signal === "SIGINT" ? 130 : 143));
-setTimeout(() => giveUp(`not done within ${deadlineMs / 1000} s`, 1), deadlineMs).unref();
-
-let succeeded = false;
-try {
-  succeeded = await main();
-} finally {
-  cleanUp();
-}
-process.exit(succeeded ? 0 : 1);
+  const measured = parts.map(({ name, measure }) => ({ name, measure: () => measure(engines) }));
+  return measureParts(measured, ["dockerd"]);
+});
