@@ -12,7 +12,8 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { BrigError, invalidParameter, notFound, systemError } from "../lib/errors.ts";
+import { invalidParameter, notFound, systemError } from "../lib/errors.ts";
+import { storageWorkers } from "./worker-pool.ts";
 
 /** A blob that is in the store. `size` in bytes. */
 export interface StoredBlob {
@@ -27,6 +28,8 @@ export interface ExpectedBlob {
 }
 
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
+/** Blobs up to this long are written and hashed at once: that takes less than a millisecond, and no thread. */
+const inlineLimitBytes = 256 * 1024;
 /** How long the beginning of a blob waits for the rest. */
 const partialPatienceMs = 24 * 3_600_000;
 
@@ -98,15 +101,31 @@ export class ContentStore {
   }
 
   /**
-   * Stores a stream. Throws where it turns out to be anything but `expected`, or fails: then nothing is kept.
+   * Stores a stream, with a worker's help where it is long. Throws where it turns out to be anything but `expected`, or
+   * fails: then nothing is kept.
    */
   async ingest(source: AsyncIterable<Uint8Array>, expected: ExpectedBlob = {}): Promise<StoredBlob> {
+    if (expected.size === undefined || expected.size > inlineLimitBytes) return this.#ingestByWorker(source, expected);
     const blob = this.open(expected);
     try {
       for await (const chunk of source) blob.write(chunk);
       return blob.commit();
     } finally {
       blob.discard();
+    }
+  }
+
+  async #ingestByWorker(source: AsyncIterable<Uint8Array>, { digest, size }: ExpectedBlob): Promise<StoredBlob> {
+    if (digest !== undefined) hexOf(digest);
+    const path = join(this.#ingest, randomUUID());
+    try {
+      const blob = await storageWorkers.run({ kind: "receive", copyTo: { path, resumeFrom: 0 } }, { source });
+      if (size !== undefined && blob.size !== size) throw wrongSize(blob.size, size);
+      if (digest !== undefined && blob.digest !== digest) throw wrongDigest(blob.digest, digest);
+      renameSync(path, this.pathOf(blob.digest));
+      return blob;
+    } finally {
+      rmSync(path, { force: true });
     }
   }
 
@@ -157,6 +176,10 @@ export class ContentStore {
   }
 }
 
+const wrongSize = (size: number, expected: number) => systemError(`unexpected size ${size}, expected ${expected}`);
+const wrongDigest = (digest: string, expected: string) =>
+  systemError(`unexpected digest ${digest}, expected ${expected}`);
+
 /** A blob on its way into the store: write() until all is there, then commit(); discard() in any case. */
 export class OpenBlob {
   readonly #path: string;
@@ -186,8 +209,7 @@ export class OpenBlob {
     const { digest: expectedDigest, size: expectedSize } = this.#expected;
     if (expectedSize !== undefined && this.#size !== expectedSize) this.#refuseSize();
     const digest = `sha256:${this.#hash.digest("hex")}`;
-    if (expectedDigest !== undefined && digest !== expectedDigest)
-      throw systemError(`unexpected digest ${digest}, expected ${expectedDigest}`);
+    if (expectedDigest !== undefined && digest !== expectedDigest) throw wrongDigest(digest, expectedDigest);
     this.#close();
     renameSync(this.#path, this.#pathOf(digest));
     return { digest, size: this.#size };
@@ -205,6 +227,6 @@ export class OpenBlob {
   }
 
   #refuseSize(): never {
-    throw new BrigError("system", `unexpected size ${this.#size}, expected ${this.#expected.size}`);
+    throw wrongSize(this.#size, this.#expected.size!);
   }
 }
