@@ -49,12 +49,17 @@ async function list(images: ImagesRoom, exchange: Exchange): Promise<void> {
     all: booleanOf(query, "all"),
     filters: filtersOf(query),
     sharedSize: booleanOf(query, "shared-size"),
+    manifests: minor >= 47 && booleanOf(query, "manifests"),
   });
   exchange.json(200, downgradeImages(found, minor));
 }
 
 function inspect(images: ImagesRoom, exchange: Exchange): void {
-  const image = images.inspect(exchange.name, jsonPlatformOf(exchange, "platform", 49));
+  const platform = jsonPlatformOf(exchange, "platform", 49);
+  const manifests = exchange.minor >= 48 && booleanOf(exchange.query, "manifests");
+  if (manifests && platform !== undefined)
+    throw invalidParameter("conflicting options: manifests and platform options cannot both be set");
+  const image = images.inspect(exchange.name, platform, { manifests });
   exchange.json(200, downgradeImage(image, exchange.minor));
 }
 

@@ -21,6 +21,7 @@ import type { ImportRequest } from "./import.ts";
 import { history, inspect } from "./inspect.ts";
 import { type ImageListQuery, list } from "./list.ts";
 import type { LoadOptions } from "./load.ts";
+import { manifestsOf } from "./manifests.ts";
 import type { Report } from "./progress.ts";
 import type { PullRequest } from "./pull.ts";
 import type { Image, ImageRecord } from "./record.ts";
@@ -119,10 +120,11 @@ export class Images {
     return list(this.#rooms, query);
   }
 
-  /** `platform` as in get(). */
-  inspect(reference: string, platform?: string): ImageInspect {
+  /** `platform` as in get(); with `manifests` also what else the name stands for. */
+  inspect(reference: string, platform?: string, { manifests = false } = {}): ImageInspect {
     const record = resolveFor(this.#store, reference, platform);
-    return inspect(this.#rooms, record, this.#config(record));
+    const image = inspect(this.#rooms, record, this.#config(record));
+    return manifests ? { ...image, Manifests: manifestsOf(this.#rooms, this.#store.resolve(reference)) } : image;
   }
 
   /** `platform` as in get(). */

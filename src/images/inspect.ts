@@ -3,6 +3,7 @@
 import type { ConfigDocument } from "../distribution/documents.ts";
 import { familiarString } from "../lib/reference.ts";
 import type { ImageHistoryResponseItem, ImageInspect } from "../wire/engine-api.ts";
+import { topOf } from "./manifests.ts";
 import type { ImageRecord } from "./record.ts";
 import { noTime } from "./register.ts";
 import type { ImageRooms } from "./rooms.ts";
@@ -16,7 +17,7 @@ export function inspect(
   config: ConfigDocument,
 ): ImageInspect & { Parent: string; DockerVersion: string } {
   const references = rooms.store.referencesOf(record.id);
-  const { digest, mediaType, size } = record.manifests.at(-1)!;
+  const { digest, mediaType, size } = topOf(rooms, record);
   return {
     Id: record.id,
     RepoTags: references.filter((reference) => reference.digest === undefined).map(familiarString),

@@ -3,6 +3,7 @@ import { invalidParameter } from "../lib/errors.ts";
 import { familiarString, type Reference } from "../lib/reference.ts";
 import { parseGoDuration } from "../lib/units.ts";
 import type { ImageSummary } from "../wire/engine-api.ts";
+import { manifestsOf, topOf } from "./manifests.ts";
 import { compilePattern } from "./pattern.ts";
 import type { ImageRecord } from "./record.ts";
 import type { ImageRooms } from "./rooms.ts";
@@ -12,6 +13,8 @@ export interface ImageListQuery {
   all: boolean;
   /** Whether to compute how much of each image others have too. */
   sharedSize: boolean;
+  /** Whether to say what platforms there are of each image. */
+  manifests?: boolean;
   /** Values by filter, as the API has them. */
   filters: Map<string, string[]>;
 }
@@ -35,7 +38,9 @@ export function list(rooms: ImageRooms, query: ImageListQuery): ImageSummary[] {
     if (query.filters.has("reference") && names.length === 0) continue;
     const isIntermediate = all.length === 0 && parents.has(record.id);
     if (isIntermediate && (!query.all || wantsDangling)) continue;
-    if (keep(record)) summaries.push(summaryOf(rooms, record, names, sharers));
+    if (!keep(record)) continue;
+    const summary = summaryOf(rooms, record, names, sharers);
+    summaries.push(query.manifests ? { ...summary, Manifests: manifestsOf(rooms, record) } : summary);
   }
   return summaries;
 }
@@ -47,7 +52,7 @@ function summaryOf(
   sharers: Map<string, number> | undefined,
 ): ImageSummary {
   const shared = (diffId: string) => (sharers!.get(diffId)! > 1 ? rooms.layers.size(diffId) : 0);
-  const { digest, mediaType, size } = record.manifests.at(-1)!;
+  const { digest, mediaType, size } = topOf(rooms, record);
   return {
     Id: record.id,
     ParentId: record.parent ?? "",

@@ -1,7 +1,8 @@
 import type { ImageSummary } from "../../wire/engine-api.ts";
-import type { Command } from "../command.ts";
+import { type Command, StatusError } from "../command.ts";
 import { addFilter, encodeFilters, filterFlag, filtersOf, renderListing, tableFormatFlag } from "../format.ts";
 import { imageHeadings, imageRows } from "./image-row.ts";
+import { imageTree } from "./image-tree.ts";
 
 export const command: Command = {
   usage: "[OPTIONS] [REPOSITORY[:TAG]]",
@@ -15,11 +16,20 @@ export const command: Command = {
     tableFormatFlag,
     { name: "no-trunc", type: "bool", usage: "Don't truncate output" },
     { name: "quiet", short: "q", type: "bool", usage: "Only show image IDs" },
-    { name: "tree", type: "bool", hidden: true, usage: "List multi-platform images as a tree" },
+    { name: "tree", type: "bool", usage: "List multi-platform images as a tree (EXPERIMENTAL)" },
   ],
   async run(ctx, flags) {
     const filters = filtersOf(flags);
     if (flags.args[0] !== undefined) addFilter(filters, "reference", flags.args[0]);
+    if (flags.bool("tree")) {
+      for (const [name, shown] of treeConflicts)
+        if (flags.has(name)) throw new StatusError(`--${shown} is not yet supported with --tree`, 1);
+      const listed = await ctx.engine.json<ImageSummary[]>("GET", "/images/json", {
+        query: { all: flags.bool("all") || undefined, filters: encodeFilters(filters), manifests: 1 },
+      });
+      ctx.out(imageTree(listed, flags.bool("all"), { isTerminal: ctx.isTerminal("stdout"), columns: ctx.columns() }));
+      return 0;
+    }
     const images = await ctx.engine.json<ImageSummary[]>("GET", "/images/json", {
       query: { all: flags.bool("all") || undefined, filters: encodeFilters(filters) },
     });
@@ -40,6 +50,14 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** Flags that have no effect on a tree, by the names that Docker calls them. */
+const treeConflicts = [
+  ["quiet", "quiet"],
+  ["no-trunc", "no-trunc"],
+  ["digests", "show-digest"],
+  ["format", "format"],
+] as const;
 
 function expandFormat(format: string, quiet: boolean, digests: boolean): string {
   const digestLine = digests ? "digest: {{.Digest}}\n" : "";
