@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { checkLogConfig } from "../containers/check-log-config.ts";
+import { environmentProxies, type ProxySettings } from "../distribution/proxies.ts";
 import { invalidParameter, messageOf } from "../lib/errors.ts";
 import type { ParsedFlags } from "../lib/flags.ts";
 import { parseMemoryBytes } from "../lib/units.ts";
@@ -74,7 +75,7 @@ export interface DaemonConfig {
   maxConcurrentDownloads: number;
   maxConcurrentUploads: number;
   maxDownloadAttempts: number;
-  proxies: { http: string; https: string; none: string };
+  proxies: ProxySettings;
   /** For the log: what was accepted without effect. */
   warnings: string[];
 }
@@ -244,18 +245,18 @@ function seccompOf(choice: string): string {
   return text;
 }
 
-function proxiesOf(settings: Settings): DaemonConfig["proxies"] {
+function proxiesOf(settings: Settings): ProxySettings {
   const nested = isObject(settings.file.proxies) ? settings.file.proxies : {};
-  const from = (key: string, variable: string) => {
-    const value =
-      nested[key] ?? (settings.string(key) || process.env[variable] || process.env[variable.toLowerCase()] || "");
+  const environment = environmentProxies();
+  const from = (key: string, otherwise: string) => {
+    const value = nested[key] ?? (settings.string(key) || otherwise);
     if (typeof value !== "string") throw invalidParameter(`invalid proxies: ${key} is a string`);
     return value;
   };
   return {
-    http: from("http-proxy", "HTTP_PROXY"),
-    https: from("https-proxy", "HTTPS_PROXY"),
-    none: from("no-proxy", "NO_PROXY"),
+    http: from("http-proxy", environment.http),
+    https: from("https-proxy", environment.https),
+    none: from("no-proxy", environment.none),
   };
 }
 

@@ -12,7 +12,7 @@ import { findRunning, removeStrays, settle, startByPolicy } from "../containers/
 import type { Rooms } from "../containers/rooms.ts";
 import { ContainerStore } from "../containers/store.ts";
 import { Events } from "../events/events.ts";
-import { Images } from "../images/images.ts";
+import { type ImageSettings, Images } from "../images/images.ts";
 import { mountMissingHierarchies } from "../kernel/cgroups.ts";
 import { O_CLOEXEC, O_CREAT, O_RDWR, openPath, tryLock } from "../kernel/files.ts";
 import { isAlive } from "../kernel/process.ts";
@@ -262,9 +262,17 @@ function engineId(db: StateDatabase): string {
   return db.get<{ value: string }>("SELECT value FROM settings WHERE key = ?", key)!.value;
 }
 
-function imageSettings(config: DaemonConfig) {
-  const { registryMirrors, insecureRegistries, maxConcurrentDownloads, maxDownloadAttempts } = config;
-  return { registryMirrors, insecureRegistries, maxConcurrentDownloads, maxDownloadAttempts };
+function imageSettings(config: DaemonConfig): ImageSettings {
+  const { registryMirrors, insecureRegistries, proxies } = config;
+  const { maxConcurrentDownloads, maxConcurrentUploads, maxDownloadAttempts } = config;
+  return {
+    registryMirrors,
+    insecureRegistries,
+    maxConcurrentDownloads,
+    maxConcurrentUploads,
+    maxDownloadAttempts,
+    proxies,
+  };
 }
 
 function countByState(containers: Iterable<Container>): { running: number; paused: number; stopped: number } {

@@ -1,5 +1,7 @@
 /** Which servers may have a repository, in the order in which they are asked. */
-import { isIP } from "node:net";
+import { isInRange, isLoopback } from "./address-ranges.ts";
+import { type Certificates, certificatesFor } from "./certificates.ts";
+import type { ProxySettings } from "./proxies.ts";
 
 /** One server's base, such as `https://registry-1.docker.io`. */
 export interface Endpoint {
@@ -8,53 +10,50 @@ export interface Endpoint {
   verify: boolean;
   /** Mirrors are not sent anybody's password. */
   isMirror: boolean;
+  certificates: Certificates | undefined;
+  proxies: ProxySettings;
 }
 
 /** What of the daemon's configuration concerns images. */
 export interface ImageSettings {
   /** URLs, for docker.io only. */
   registryMirrors: string[];
-  /** `host`, `host:port` or an address range such as `10.0.0.0/8`. */
+  /** `host`, `host:port` or an address range such as `10.0.0.0/8` or `fd00::/8`. */
   insecureRegistries: string[];
   maxConcurrentDownloads: number;
+  maxConcurrentUploads: number;
   maxDownloadAttempts: number;
+  proxies: ProxySettings;
 }
 
 const HUB = "https://registry-1.docker.io";
 
-/** The servers for a reference's domain. */
+/** The servers for a reference's domain. Throws invalidParameter where their certificates are incomplete. */
 export function endpointsFor(domain: string, settings: ImageSettings): Endpoint[] {
-  if (domain !== "docker.io") return serversOf(domain, settings);
-  const mirrors = settings.registryMirrors.map((mirror) => {
-    const url = new URL(mirror);
-    return { base: mirror.replace(/\/+$/, ""), verify: !isInsecure(url.host, settings), isMirror: true };
-  });
-  return [...mirrors, { base: HUB, verify: true, isMirror: false }];
+  if (domain !== "docker.io") return originsOf(domain, settings);
+  const mirrors = settings.registryMirrors.map((mirror) => ({
+    ...originOf(mirror.replace(/\/+$/, ""), !isInsecure(new URL(mirror).host, settings), settings),
+    isMirror: true,
+  }));
+  return [...mirrors, ...originsOf(domain, settings)];
 }
 
-/** An insecure registry is tried with TLS, unchecked, and then in the clear. */
-function serversOf(host: string, settings: ImageSettings): Endpoint[] {
-  if (!isInsecure(host, settings)) return [{ base: `https://${host}`, verify: true, isMirror: false }];
-  return [
-    { base: `https://${host}`, verify: false, isMirror: false },
-    { base: `http://${host}`, verify: false, isMirror: false },
-  ];
+/** The servers that images of a domain are pushed to: those that have them first hand. */
+export function originsOf(domain: string, settings: ImageSettings): Endpoint[] {
+  if (domain === "docker.io") return [originOf(HUB, true, settings)];
+  if (!isInsecure(domain, settings)) return [originOf(`https://${domain}`, true, settings)];
+  // An insecure registry is tried with TLS, unchecked, and then in the clear.
+  return [originOf(`https://${domain}`, false, settings), originOf(`http://${domain}`, false, settings)];
+}
+
+function originOf(base: string, verify: boolean, { proxies }: ImageSettings): Endpoint {
+  const certificates = verify ? certificatesFor(new URL(base).host) : undefined;
+  return { base, verify, isMirror: false, certificates, proxies };
 }
 
 /** Whether a `host[:port]` may be spoken to without a certificate: loopback always, others as configured. */
 export function isInsecure(host: string, settings: ImageSettings): boolean {
   const name = host.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
-  if (name === "localhost" || name === "::1") return true;
-  return ["127.0.0.0/8", ...settings.insecureRegistries].some(
-    (entry) => entry === host || entry === name || isInRange(name, entry),
-  );
+  if (isLoopback(name)) return true;
+  return settings.insecureRegistries.some((entry) => entry === host || entry === name || isInRange(name, entry));
 }
-
-function isInRange(address: string, range: string): boolean {
-  const [network = "", bits = ""] = range.split("/");
-  if (isIP(address) !== 4 || isIP(network) !== 4 || !/^\d{1,2}$/.test(bits) || Number(bits) > 32) return false;
-  const shift = 2 ** (32 - Number(bits));
-  return Math.floor(numberOf(address) / shift) === Math.floor(numberOf(network) / shift);
-}
-
-const numberOf = (address: string) => address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);

@@ -1,18 +1,17 @@
-/** One repository on one server, by the Distribution API (distribution-spec, "Pull"). */
+/** One repository on one server, by the Distribution API (distribution-spec, "Pull" and "Push"). */
 import { systemError } from "../lib/errors.ts";
 import { sha256Of } from "../lib/reference.ts";
 import { manifestLimitBytes, parseJson } from "./documents.ts";
 import type { Endpoint } from "./endpoints.ts";
-import { type HttpRequest, readAtMost, readBody, send } from "./http.ts";
+import { readAtMost, readBody } from "./http.ts";
 import { acceptedManifests } from "./media-types.ts";
-import { Authorizer, type Credentials } from "./registry-auth.ts";
-import { ConnectionError, RegistryError, registryError } from "./registry-errors.ts";
+import type { Credentials } from "./registry-auth.ts";
+import { ConnectionError, RegistryError } from "./registry-errors.ts";
+import { patiently, RegistrySession } from "./session.ts";
 
-const ERROR_LIMIT_BYTES = 64 << 10;
 const TAGS_LIMIT_BYTES = 4 << 20;
-const ATTEMPTS = 3;
-/** A server that asks for more patience gets its error passed on. */
-const PATIENCE_MS = 10_000;
+/** A registry checks all that a manifest names before it answers. */
+const PUT_PATIENCE_MS = 120_000;
 
 /** A manifest or index as it came. */
 export interface FetchedManifest {
@@ -24,21 +23,18 @@ export interface FetchedManifest {
 }
 
 export class Repository {
-  readonly #base: string;
-  readonly #verify: boolean;
-  readonly #ping: string;
-  readonly #authorizer: Authorizer;
+  readonly #path: string;
+  readonly session: RegistrySession;
 
-  constructor(endpoint: Endpoint, path: string, credentials: Credentials) {
-    this.#base = `${endpoint.base}/v2/${path}`;
-    this.#ping = `${endpoint.base}/v2/`;
-    this.#verify = endpoint.verify;
-    this.#authorizer = new Authorizer(endpoint.isMirror ? {} : credentials, path, endpoint.verify);
+  /** `actions` are what tokens are asked for: `pull`, or `pull,push`. */
+  constructor(endpoint: Endpoint, path: string, credentials: Credentials, actions = "pull") {
+    this.#path = path;
+    this.session = new RegistrySession(endpoint, credentials, [`repository:${path}:${actions}`]);
   }
 
   /** Fetches a manifest by tag or digest. A digest is verified. */
   async manifest(tagOrDigest: string, signal: AbortSignal | undefined): Promise<FetchedManifest> {
-    const { bytes, response } = await this.#patiently(signal, async () => {
+    const { bytes, response } = await patiently(signal, async () => {
       const response = await this.#get(`/manifests/${tagOrDigest}`, { Accept: acceptedManifests }, signal);
       return { response, bytes: await readAtMost(response, manifestLimitBytes) };
     });
@@ -64,7 +60,7 @@ export class Repository {
 
   /** A whole blob of at most `limitBytes`, verified. */
   async smallBlob(digest: string, limitBytes: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const bytes = await this.#patiently(signal, async () =>
+    const bytes = await patiently(signal, async () =>
       readAtMost(await this.#get(`/blobs/${digest}`, {}, signal), limitBytes),
     );
     if (sha256Of(bytes) !== digest) throw systemError(`image config verification failed for digest ${digest}`);
@@ -73,66 +69,49 @@ export class Repository {
 
   /** All tags of the repository. */
   async tags(signal: AbortSignal | undefined): Promise<string[]> {
-    const bytes = await this.#patiently(signal, async () =>
+    const bytes = await patiently(signal, async () =>
       readAtMost(await this.#get("/tags/list", {}, signal), TAGS_LIMIT_BYTES),
     );
     const answer = parseJson(bytes, "the list of tags") as { tags?: unknown };
     return Array.isArray(answer?.tags) ? answer.tags.filter((tag) => typeof tag === "string") : [];
   }
 
-  /** Does small work again where the server asks for patience, or the line broke. */
-  async #patiently<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
+  /** Whether the repository has a blob. */
+  hasBlob(digest: string, signal: AbortSignal | undefined): Promise<boolean> {
+    return patiently(signal, async () => {
       try {
-        return await work();
+        const path = `/${this.#path}/blobs/${digest}`;
+        await (await this.session.request({ method: "HEAD", path, signal })).body?.cancel();
+        return true;
       } catch (thrown) {
-        const waitMs = delayAfter(thrown);
-        if (attempt === ATTEMPTS || waitMs === undefined || waitMs > PATIENCE_MS) throw thrown;
-        await Bun.sleep(waitMs);
-        signal?.throwIfAborted();
+        if (thrown instanceof RegistryError && thrown.status === 404) return false;
+        throw thrown;
       }
-    }
-  }
-
-  async #get(path: string, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Response> {
-    const request = (): HttpRequest => ({
-      url: this.#base + path,
-      headers: { ...headers, ...this.#authorizer.headers() },
-      verify: this.#verify,
-      signal,
     });
-    let response = await this.#send(request());
-    if (response.status === 401) {
-      const challenge = response.headers.get("www-authenticate") ?? "";
-      const body = await readText(response);
-      if (!(await this.#authorizer.answer(challenge, signal))) throw registryError(response, body);
-      response = await this.#send(request());
-    }
-    if (!response.ok) throw registryError(response, await readText(response));
-    return response;
   }
 
-  /** Where nothing answers, the error names the root of the API, as Docker's does. */
-  async #send(request: HttpRequest): Promise<Response> {
-    try {
-      return await send(request);
-    } catch (thrown) {
-      if (!(thrown instanceof ConnectionError)) throw thrown;
-      throw new ConnectionError(thrown.message.replace(request.url, this.#ping));
-    }
+  /** Stores a manifest or index under a tag or its digest. Throws where the registry takes it for something else. */
+  async putManifest(
+    tagOrDigest: string,
+    { bytes, mediaType, digest }: FetchedManifest,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const response = await patiently(signal, () =>
+      this.session.request({
+        method: "PUT",
+        path: `/${this.#path}/manifests/${tagOrDigest}`,
+        headers: { "Content-Type": mediaType },
+        body: bytes,
+        patienceMs: PUT_PATIENCE_MS,
+        signal,
+      }),
+    );
+    await response.body?.cancel();
+    const stored = response.headers.get("docker-content-digest") ?? digest;
+    if (stored !== digest) throw systemError(`the registry stored manifest ${digest} as ${stored}`);
   }
-}
 
-function delayAfter(thrown: unknown): number | undefined {
-  if (thrown instanceof ConnectionError) return thrown.wasReached ? 0 : undefined;
-  return thrown instanceof RegistryError ? thrown.retryAfterMs : undefined;
-}
-
-/** The text of a refusal; an endless one counts as none. */
-async function readText(response: Response): Promise<string> {
-  try {
-    return new TextDecoder().decode(await readAtMost(response, ERROR_LIMIT_BYTES));
-  } catch {
-    return "";
+  #get(path: string, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Response> {
+    return this.session.request({ path: `/${this.#path}${path}`, headers, signal });
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { noProxies } from "../distribution/proxies.ts";
 import { sha256Of } from "../lib/reference.ts";
 import { embeddedImage, embeddedProgram } from "./embedded.ts";
 import { Bench } from "./testing.ts";
@@ -44,21 +45,18 @@ test("the image is the same every time", () => {
 
 test("it is used for hello-world alone, when nothing answers", async () => {
   const bench = new Bench();
-  const before = process.env.HTTPS_PROXY;
   try {
     // A way out that leads nowhere, so that the test is the same on a machine that could reach docker.io.
-    process.env.HTTPS_PROXY = "http://127.0.0.1:1";
+    bench.images.settings = { ...bench.images.settings, proxies: { ...noProxies, https: "http://127.0.0.1:1" } };
     const platform = "linux/amd64";
     const image = await bench.images.pull({ reference: "hello-world", tag: "latest", platform }, bench.report);
     expect(image.references).toEqual(["hello-world:latest"]);
     expect(image.config.Cmd).toEqual(["/hello"]);
     expect(bench.messages.some(({ status }) => status?.includes("No registry can be reached"))).toBe(true);
     await expect(bench.images.pull({ reference: "alpine", tag: "latest" }, bench.report)).rejects.toThrow(
-      'Get "https://registry-1.docker.io/v2/"',
+      'Get "https://registry-1.docker.io/v2/": proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused',
     );
   } finally {
-    if (before === undefined) delete process.env.HTTPS_PROXY;
-    else process.env.HTTPS_PROXY = before;
     bench.close();
   }
 });

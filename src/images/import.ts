@@ -33,7 +33,8 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
   const references = request.repo ? [nameOf(request.repo, request.tag)] : [];
   const { os, architecture, variant } = request.platform ? parsePlatform(request.platform) : hostPlatform();
   const runConfig = applyChanges({}, request.changes ?? []);
-  const source = typeof request.source === "string" ? await download(request.source, report, signal) : request.source;
+  const source =
+    typeof request.source === "string" ? await download(rooms, request.source, report, signal) : request.source;
 
   const hold = rooms.garbage.hold();
   const made: string[] = [];
@@ -107,13 +108,14 @@ function nameOf(repo: string, tag: string | undefined): Reference {
 }
 
 async function download(
+  rooms: ImageRooms,
   text: string,
   report: Report,
   signal: AbortSignal | undefined,
 ): Promise<AsyncIterable<Uint8Array>> {
   const url = URL.parse(/^[a-z]+:\/\//i.test(text) ? text : `http://${text}`);
   if (!url || !["http:", "https:"].includes(url.protocol)) throw invalidParameter(`invalid URL: ${text}`);
-  const response = await send({ url: url.href, verify: true, signal });
+  const response = await send({ url: url.href, verify: true, proxies: rooms.settings().proxies, signal });
   if (!response.ok) {
     const body = new TextDecoder().decode(await readAtMost(response, ERROR_LIMIT_BYTES)).trim();
     const message = `failed to GET ${url.href} with status ${response.status} ${response.statusText}: ${body}`;

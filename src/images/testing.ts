@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { mediaTypes } from "../distribution/media-types.ts";
+import { noProxies } from "../distribution/proxies.ts";
 import { sha256Of } from "../lib/reference.ts";
 import { StateDatabase } from "../state/database.ts";
 import { ContentStore } from "../storage/content.ts";
@@ -15,7 +16,9 @@ export const testSettings: ImageSettings = {
   registryMirrors: [],
   insecureRegistries: [],
   maxConcurrentDownloads: 3,
+  maxConcurrentUploads: 5,
   maxDownloadAttempts: 5,
+  proxies: noProxies,
 };
 
 /** A room of images with everything under it, on a disk of its own. */
