@@ -82,6 +82,7 @@ export const configKeys: Record<string, KeySpec> = {
   "max-concurrent-downloads": { shape: "int" },
   "max-concurrent-uploads": { shape: "int" },
   "max-download-attempts": { shape: "int" },
+  "max-layer-size": { shape: "any" },
   "metrics-addr": { shape: "string", without: notYet },
   mtu: { shape: "int" },
   "network-control-plane-mtu": { shape: "int", without: notYet },

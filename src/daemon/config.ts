@@ -75,6 +75,8 @@ export interface DaemonConfig {
   maxConcurrentDownloads: number;
   maxConcurrentUploads: number;
   maxDownloadAttempts: number;
+  /** Of the unpacked archive; 0 for a limit by the length of the compressed one. */
+  maxLayerBytes: number;
   proxies: ProxySettings;
   /** For the log: what was accepted without effect. */
   warnings: string[];
@@ -94,6 +96,7 @@ const reloadable = [
   "maxConcurrentDownloads",
   "maxConcurrentUploads",
   "maxDownloadAttempts",
+  "maxLayerBytes",
   "warnings",
 ] as const satisfies (keyof DaemonConfig)[];
 
@@ -274,7 +277,6 @@ function merge(settings: Settings, configFile: string): DaemonConfig {
   checkLogConfig({ Type: logDriver as NonNullable<HostConfig["LogConfig"]>["Type"], Config: logOptions }, logDriver);
   const defaultUlimits = settings.parsed("default-ulimits", ulimitsOf);
   checkUlimits(defaultUlimits);
-  const shmSize = file["default-shm-size"] ?? settings.flags.string("default-shm-size");
   const registryMirrors = settings.strings("registry-mirrors");
   for (const mirror of registryMirrors) checkMirror(mirror);
   const insecureRegistries = settings
@@ -313,7 +315,7 @@ function merge(settings: Settings, configFile: string): DaemonConfig {
     runtimes,
     defaultRuntime,
     defaultUlimits,
-    defaultShmSizeBytes: typeof shmSize === "number" ? shmSize : parseMemoryBytes(String(shmSize)),
+    defaultShmSizeBytes: bytesOf(settings, "default-shm-size"),
     defaultIpcMode: oneOf(
       settings.string("default-ipc-mode"),
       ["private", "shareable"],
@@ -335,9 +337,16 @@ function merge(settings: Settings, configFile: string): DaemonConfig {
     maxConcurrentDownloads: atLeast(settings.int("max-concurrent-downloads"), 0, "max concurrent downloads"),
     maxConcurrentUploads: atLeast(settings.int("max-concurrent-uploads"), 0, "max concurrent uploads"),
     maxDownloadAttempts: atLeast(settings.int("max-download-attempts"), 0, "max download attempts"),
+    maxLayerBytes: atLeast(bytesOf(settings, "max-layer-size"), 0, "max layer size"),
     proxies: proxiesOf(settings),
     warnings: warningsOf(settings),
   };
+}
+
+/** A number of bytes, or one with a unit. */
+function bytesOf({ file, flags }: Settings, key: string): number {
+  const value = file[key] ?? flags.string(key);
+  return typeof value === "number" ? value : parseMemoryBytes(String(value));
 }
 
 function warningsOf({ file, flags }: Settings): string[] {

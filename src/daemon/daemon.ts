@@ -74,6 +74,7 @@ export class Daemon {
     const driver = selectDriver(config.storageDriver, dataRoot, db);
     const content = new ContentStore(join(dataRoot, "content"));
     this.#layers = new LayerStore({ root: join(dataRoot, "layers"), db, driver });
+    this.#layers.limitBytes = config.maxLayerBytes;
     const rootfs = new RootfsStore({ dataRoot, runRoot: execRoot, layers: this.#layers, driver });
     this.#events = new Events();
     const events = this.#events;
@@ -205,6 +206,7 @@ export class Daemon {
     Object.assign(this.#config, fresh);
     this.#log.level = fresh.debug ? "debug" : this.#config.logLevel;
     this.#images.settings = imageSettings(this.#config);
+    this.#layers.limitBytes = this.#config.maxLayerBytes;
     this.#events.publish("daemon", "reload", this.#engineId, {
       debug: String(fresh.debug),
       labels: JSON.stringify(fresh.labels),

@@ -161,6 +161,11 @@ export const daemonFlags: FlagSpec[] = [
   count("max-concurrent-downloads", "Set the max concurrent downloads", 3),
   count("max-concurrent-uploads", "Set the max concurrent uploads", 5),
   count("max-download-attempts", "Set the max download attempts for each pull", 5),
+  {
+    ...text("max-layer-size", "Largest size of an unpacked layer; 0 is 16GiB, or 200 times the compressed size", "0"),
+    value: "bytes",
+    parse: parseMemoryBytes,
+  },
   text("metrics-addr", "Set default address and port to serve the metrics api on"),
   count("mtu", 'Set the MTU for the default "bridge" network; 0 is that of the way out', 0),
   booleanFlag("no-new-privileges", "Set no-new-privileges by default for new containers"),

@@ -140,7 +140,8 @@ class Load {
     const main = mainOf(images.map((image) => ({ ...image.config, image })))!.image;
     for (const reference of references) {
       const before = this.#rooms.store.idOf(reference);
-      if (before !== undefined && before !== main.configDigest)
+      const isSame = target !== undefined && this.#rooms.store.targetOf(reference) === target;
+      if (before !== undefined && before !== main.configDigest && !isSame)
         this.#report({
           stream: `The image ${familiarString(reference)} already exists, renaming the old one with ID ${before} to empty string\n`,
         });

@@ -66,6 +66,9 @@ export function formatPlatform({ os, architecture, variant }: Platform): string 
   return [os, architecture, variant].filter((part) => part !== "").join("/");
 }
 
+/** A fit from here on is the platform that was asked for, and not merely one that it runs as well. */
+export const exactFit = 80;
+
 /**
  * How well a platform serves what is wanted: higher is better, 0 is not at all. 32-bit ARM goes down from the
  * wanted version, and amd64's levels count as amd64's base only when nothing better is there.

@@ -2,7 +2,7 @@
 
 import { notFound } from "../lib/errors.ts";
 import { parseReference, type Reference, withDefaultTag } from "../lib/reference.ts";
-import { formatPlatform, hostPlatform, type Platform, parsePlatform, platformFit } from "./platform.ts";
+import { exactFit, formatPlatform, hostPlatform, type Platform, parsePlatform, platformFit } from "./platform.ts";
 import type { ImageRecord } from "./record.ts";
 import type { ImageStore } from "./store.ts";
 
@@ -27,13 +27,17 @@ export function familyOf(store: ImageStore, text: string): ImageRecord[] {
   return reference ? store.family(reference) : [store.resolve(text)];
 }
 
-/** The image that serves a platform best, or undefined where none does. Earlier ones win ties. */
+/**
+ * The image that serves a platform best, or undefined where none does. Earlier ones win ties. What runs there as well,
+ * arm/v6 on arm/v7, counts only where `isExact` is false.
+ */
 export function bestFor<T extends { os: string; architecture: string; variant?: string }>(
   images: T[],
   wanted: Platform,
+  isExact = true,
 ): T | undefined {
   let best: T | undefined;
-  let bestFit = 0;
+  let bestFit = isExact ? exactFit - 1 : 0;
   for (const image of images) {
     const fit = platformFit(wanted, { os: image.os, architecture: image.architecture, variant: image.variant });
     if (fit > bestFit) [best, bestFit] = [image, fit];
@@ -43,7 +47,7 @@ export function bestFor<T extends { os: string; architecture: string; variant?: 
 
 /** The image that a name is to point at, of those that came with it: this machine's, else the first. */
 export function mainOf<T extends { os: string; architecture: string; variant?: string }>(images: T[]): T | undefined {
-  return bestFor(images, hostPlatform()) ?? images[0];
+  return bestFor(images, hostPlatform(), false) ?? images[0];
 }
 
 /** The reference that a text is, or undefined where it is an id. Throws invalidParameter where it can be neither. */

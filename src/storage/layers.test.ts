@@ -85,6 +85,15 @@ test("xz, and what is no archive", async () => {
   expect(await failure({ path: join(storage.root, "nowhere") })).toContain("ENOENT");
 });
 
+test("an archive that is too large when it is decompressed", async () => {
+  const bytes = makeTar([file("zeros", Buffer.alloc(8 << 20))]);
+  storage.layers.limitBytes = 4 << 20;
+  for (const bomb of [gzipSync(bytes), zstdCompressSync(bytes), bytes])
+    expect(await failure(stream(bomb))).toMatch(/the layer has more than 4194304 bytes \(max-layer-size\)/);
+  storage.layers.limitBytes = 16 << 20;
+  expect((await storage.layers.unpack(stream(gzipSync(bytes)))).size).toBe(8 << 20);
+});
+
 describe("entries that want out", () => {
   const hostile: Record<string, [TestMember[], RegExp]> = {
     "..": [[file("../outside/x")], /"..\/outside\/x" is outside of/],

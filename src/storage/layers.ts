@@ -46,6 +46,8 @@ export class LayerStore {
   readonly #db: StateDatabase;
   readonly #driver: SnapshotDriver;
   readonly #sizes = new Map<string, number>();
+  /** How long a layer's archive may be, decompressed; 0 is a limit by the length of the compressed one. */
+  limitBytes = 0;
   readonly #underWay = new Map<string, Promise<UnpackedLayer>>();
 
   constructor({ root, db, driver }: LayerStoreOptions) {
@@ -112,7 +114,14 @@ export class LayerStore {
         size,
         source: copy,
       } = await storageWorkers.run(
-        { kind: "unpack", directory, style: this.#driver.whiteouts, path, copyTo: options.copyTo },
+        {
+          kind: "unpack",
+          directory,
+          style: this.#driver.whiteouts,
+          path,
+          copyTo: options.copyTo,
+          limitBytes: this.limitBytes,
+        },
         { source: stream, onProgress: options.onProgress, signal: options.signal },
       );
       if (options.diffId !== undefined && diffId !== options.diffId)

@@ -92,22 +92,38 @@ async function perform(id: number, task: Task, inbox: Inbox): Promise<UnpackResu
   }
 }
 
+/** No honest layer is both this large and this well compressed: what is, was made to fill a disk. */
+const defaultLimitBytes = (compressedBytes: number) => Math.max(16 * 1024 ** 3, 200 * compressedBytes);
+
 async function unpack(id: number, task: UnpackTask, inbox: Inbox): Promise<UnpackResult> {
   const hash = new Bun.CryptoHasher("sha256");
   const copy = task.copyTo && new Copy(task.copyTo);
   const chunks = task.path === undefined ? inbox.chunks() : readFile(task.path, inbox);
   const source = tapped(id, chunks, copy, inbox);
   let hasSourceFailed = false;
+  let readBytes = 0;
+  let unpackedBytes = 0;
   // Not the generator itself: its reader may leave early, and what is left is still to be read.
   const next = () =>
-    source.next().catch((thrown) => {
-      hasSourceFailed = true;
-      throw thrown;
-    });
+    source.next().then(
+      (result) => {
+        readBytes += result.value?.length ?? 0;
+        return result;
+      },
+      (thrown) => {
+        hasSourceFailed = true;
+        throw thrown;
+      },
+    );
   const unpacker = new LayerUnpacker(task.directory, task.style);
   try {
     const reader = new TarReader(unpacker, { names: "latin1" });
     const format = await decompress({ [Symbol.asyncIterator]: () => ({ next }) }, (chunk) => {
+      unpackedBytes += chunk.length;
+      if (unpackedBytes > (task.limitBytes || defaultLimitBytes(readBytes)))
+        throw new Error(
+          `the layer has more than ${task.limitBytes || defaultLimitBytes(readBytes)} bytes (max-layer-size)`,
+        );
       hash.update(chunk);
       reader.push(chunk);
     });

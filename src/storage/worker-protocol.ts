@@ -17,6 +17,8 @@ export interface UnpackTask {
   style: WhiteoutStyle;
   path?: string;
   copyTo?: CopyTarget;
+  /** How long the archive may be, decompressed; 0 is defaultLimitBytes() of what has been read. */
+  limitBytes: number;
 }
 
 /** Writes and hashes what comes as chunk messages. */
