@@ -7,6 +7,7 @@ import { layerTypeOf, mediaTypes, ZSTD_MAGIC } from "../distribution/media-types
 import { messageOf, systemError } from "../lib/errors.ts";
 import { readTar } from "../lib/tar.ts";
 import type { ContentStore } from "../storage/content.ts";
+import { layerLimitBytes } from "../storage/layer-limit.ts";
 import type { Hold } from "./garbage.ts";
 import type { BlobRecord } from "./record.ts";
 
@@ -76,19 +77,27 @@ function normalPath(name: string): string | undefined {
   return parts.join("/");
 }
 
+export interface SpoolOptions {
+  /** The `max-layer-size`. */
+  limitBytes: number;
+  /** Hears of each member that is new and may be a layer. */
+  onLayer(layer: BlobRecord): void;
+}
+
 /**
  * Reads an archive, plain, gzip or zstd, to its end. Members go into the content store as they pass, and are held.
- * `onLayer` hears of each that is new and may be a layer. Throws for what is no archive or is cut off.
+ * Throws for what is no archive, is cut off, or would fill the disk with what was never sent.
  */
 export async function spoolArchive(
   source: AsyncIterable<Uint8Array>,
   content: ContentStore,
   hold: Hold,
-  onLayer: (layer: BlobRecord) => void,
+  { limitBytes, onLayer }: SpoolOptions,
 ): Promise<SpooledArchive> {
+  const counted = new CountedArchive(source, limitBytes);
   const members = new Map<string, Member>();
   let documentBytes = 0;
-  for await (const { entry, body } of readTar(decompressed(source))) {
+  for await (const { entry, body } of readTar(counted.chunks())) {
     const name = normalPath(entry.name);
     if (name === undefined || name === "") continue;
     if (members.size >= MEMBER_LIMIT) throw systemError(`the archive has more than ${MEMBER_LIMIT} members`);
@@ -100,7 +109,10 @@ export async function spoolArchive(
         throw systemError(`${name}: ${entry.size} bytes is too long`);
       members.set(name, { bytes: Buffer.concat(await Array.fromAsync(body, (chunk) => Buffer.from(chunk))) });
     } else if (entry.type === "file")
-      members.set(name, await spoolBlob(name, entry.size, body, content, hold, onLayer));
+      members.set(
+        name,
+        await spoolBlob(name, entry.size, counted.member(name, entry.size, body), content, hold, onLayer),
+      );
   }
   return new SpooledArchive(members);
 }
@@ -150,6 +162,48 @@ function isLayer(head: Buffer): boolean {
 
 function linkTarget(name: string, target: string): string {
   return target.startsWith("/") ? target : `${name.slice(0, name.lastIndexOf("/") + 1)}${target}`;
+}
+
+/** An archive's bytes, decompressed, and what of them goes into members: never more. */
+class CountedArchive {
+  readonly #source: AsyncIterable<Uint8Array>;
+  readonly #limitBytes: number;
+  #received = 0;
+  #decompressed = 0;
+  #spooled = 0;
+
+  constructor(source: AsyncIterable<Uint8Array>, limitBytes: number) {
+    this.#source = source;
+    this.#limitBytes = limitBytes;
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of decompressed(this.#compressed())) {
+      this.#decompressed += chunk.length;
+      // What is set is a limit of one layer; the default is one of all.
+      const limitBytes = layerLimitBytes(0, this.#received);
+      if (this.#decompressed > limitBytes) throw systemError(`the archive has more than ${limitBytes} bytes`);
+      yield chunk;
+    }
+  }
+
+  async *#compressed(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.#source) {
+      this.#received += chunk.length;
+      yield chunk;
+    }
+  }
+
+  /** A member's bytes. Throws where they are holes, which are as long as somebody says. */
+  async *member(name: string, size: number, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    if (this.#limitBytes > 0 && size > this.#limitBytes)
+      throw systemError(`${name}: ${size} bytes are more than ${this.#limitBytes} (max-layer-size)`);
+    for await (const chunk of body) {
+      this.#spooled += chunk.length;
+      if (this.#spooled > this.#decompressed) throw systemError(`${name}: sparse members are not supported`);
+      yield chunk;
+    }
+  }
 }
 
 /** The archive inside gzip or zstd, or as it is. */

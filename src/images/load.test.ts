@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { mediaTypes } from "../distribution/media-types.ts";
 import { sha256Of } from "../lib/reference.ts";
+import { file, makeTar, type TestMember } from "../storage/test-layers.ts";
 import { Bench, imageOf, ociLayout, streamOf, type TestImage, tarOf } from "./testing.ts";
 
 let bench: Bench;
@@ -166,6 +168,62 @@ describe("a broken archive", () => {
       "unexpected digest",
     ],
   ];
+  const member = (entry: Partial<TestMember>, bytes = "") => makeTar([file("manifest.json", bytes, entry)]);
+  /** A tar header with some fields overwritten, and its checksum put right. */
+  const forged = (...fields: [offset: number, bytes: Buffer | string][]) => {
+    const header = Buffer.from(member({}).subarray(0, 512));
+    for (const [offset, bytes] of fields) Buffer.from(bytes).copy(header, offset);
+    header.fill(" ", 148, 156);
+    const sum = header.reduce((total, byte) => total + byte, 0);
+    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+    return header;
+  };
+  cases.push(
+    ["with a document of 100 MB", async () => forged([124, "00575360400\0"]), "100000000 bytes is too long"],
+    ["with a negative size", async () => forged([124, Buffer.alloc(12, 0xff)]), "invalid tar header: negative size"],
+    ["with a name of 100 kB", async () => member({ name: "x".repeat(100_000) }), "is too long"],
+    [
+      "with a member that is one hole",
+      async () => {
+        const size = Buffer.alloc(12);
+        size[0] = 0x80;
+        size.writeUIntBE(1e14, 6, 6);
+        return Buffer.concat([forged([0, "hole\0"], [156, "S"], [257, "ustar  \0"], [483, size]), Buffer.alloc(1024)]);
+      },
+      "sparse members are not supported",
+    ],
+    [
+      "with indexes that are nested too deeply",
+      async (image) => {
+        const layout = ociLayout(image, {});
+        for (let depth = 0; depth < 6; depth++) {
+          const bytes = Buffer.from(String(layout["index.json"]));
+          layout[`blobs/sha256/${sha256Of(bytes).slice(7)}`] = bytes;
+          const entry = { mediaType: mediaTypes.ociIndex, digest: sha256Of(bytes), size: bytes.length };
+          layout["index.json"] = JSON.stringify({ schemaVersion: 2, manifests: [entry] });
+        }
+        return tarOf(layout);
+      },
+      "nested too deeply",
+    ],
+    [
+      "whose index names what is not in it",
+      async () => {
+        const entry = { mediaType: mediaTypes.ociManifest, digest: `sha256:${"1".repeat(64)}`, size: 2 };
+        return tarOf({ "index.json": JSON.stringify({ schemaVersion: 2, manifests: [entry] }) });
+      },
+      `open blobs/sha256/${"1".repeat(64)}: no such file or directory`,
+    ],
+    [
+      "that lacks a layer",
+      async (image) => {
+        const layout = ociLayout(image, {});
+        delete layout[`blobs/sha256/${image.layers[0]!.digest.slice(7)}`];
+        return tarOf(layout);
+      },
+      "no such file or directory",
+    ],
+  );
   for (const [name, archive, message] of cases)
     test(`${name} is refused, and leaves nothing`, async () => {
       const image = await imageOf(["one"]);
@@ -191,4 +249,89 @@ test("what a crash left without an owner goes at the next start", async () => {
   expect(bench.layers.has(inUse)).toBe(true);
   expect(bench.images.get("app:1").id).toBe(image.configDigest);
   expect(bench.content.has(image.layers[0]!.digest)).toBe(true);
+});
+
+test("a layer that unpacks to more than the limit is refused, and leaves nothing", async () => {
+  const image = await imageOf(["x".repeat(1 << 20)]);
+  bench.layers.limitBytes = 1 << 19;
+  await expect(load(await tarOf(ociLayout(image, {})))).rejects.toThrow("more than 524288 bytes (max-layer-size)");
+  await expect(load(await tarOf(await dockerArchive(image, ["app:1"])))).rejects.toThrow("(max-layer-size)");
+  expect(bench.leftovers()).toEqual([]);
+});
+
+test("a load that is given up at any point leaves nothing", async () => {
+  const archive = await tarOf(ociLayout(await imageOf(["one", "two".repeat(100_000)]), {}));
+  for (const share of [0.1, 0.5, 0.9, 1]) {
+    const abort = new AbortController();
+    const cut = async function* () {
+      yield* streamOf(archive.subarray(0, Math.floor(archive.length * share)), 4096);
+      abort.abort(new Error("context canceled"));
+      if (share < 1) throw new Error("context canceled");
+    };
+    const loading = bench.images.load(cut(), bench.report, { signal: abort.signal });
+    await expect(loading).rejects.toThrow("context canceled");
+    expect(bench.leftovers()).toEqual([]);
+  }
+});
+
+describe("unusual images", () => {
+  const roundTrip = async (image: TestImage) => {
+    await load(await tarOf(ociLayout(image, { "io.containerd.image.name": "docker.io/library/app:1" })));
+    const saved = await Array.fromAsync(await bench.images.save(["app:1"]));
+    await bench.images.remove("app:1", { force: false, noPrune: false });
+    expect(bench.leftovers()).toEqual([]);
+    const [again] = await load(Buffer.concat(saved));
+    expect(again!.id).toBe(image.configDigest);
+    expect(again!.diffIds).toEqual(image.layers.map(({ diffId }) => diffId));
+    return again!;
+  };
+
+  test("the same layer twice", async () => {
+    const once = await imageOf(["one"]);
+    const config = JSON.parse(once.blobs.get(once.configDigest)!.toString());
+    const twice = await imageOf(["one"], {
+      rootfs: { type: "layers", diff_ids: [...config.rootfs.diff_ids, ...config.rootfs.diff_ids] },
+    });
+    const document = JSON.parse(twice.manifest.toString());
+    document.layers.push(document.layers[0]);
+    const manifest = Buffer.from(JSON.stringify(document));
+    const layers = [twice.layers[0]!, twice.layers[0]!];
+    await roundTrip({ ...twice, manifest, manifestDigest: sha256Of(manifest), layers });
+  });
+
+  test("no layers, and an empty one", async () => {
+    await roundTrip(await imageOf([]));
+    await bench.images.remove("app:1", { force: false, noPrune: false });
+    const image = await imageOf(["one"]);
+    const empty = Buffer.alloc(1024);
+    const document = JSON.parse(image.manifest.toString());
+    const config = JSON.parse(image.blobs.get(image.configDigest)!.toString());
+    config.rootfs.diff_ids.push(sha256Of(empty));
+    const configBytes = Buffer.from(JSON.stringify(config));
+    document.config = { ...document.config, digest: sha256Of(configBytes), size: configBytes.length };
+    document.layers.push({ mediaType: mediaTypes.ociLayer, digest: sha256Of(empty), size: empty.length });
+    const manifest = Buffer.from(JSON.stringify(document));
+    await roundTrip({
+      blobs: new Map([...image.blobs, [sha256Of(configBytes), configBytes], [sha256Of(empty), empty]]),
+      manifest,
+      manifestDigest: sha256Of(manifest),
+      configDigest: sha256Of(configBytes),
+      layers: [...image.layers, { digest: sha256Of(empty), diffId: sha256Of(empty), size: empty.length }],
+    });
+  });
+
+  test("127 layers", async () => {
+    await roundTrip(await imageOf(Array.from({ length: 127 }, (_, index) => `layer ${index}`)));
+  });
+
+  test("a foreign layer stays one", async () => {
+    const image = await imageOf(["one"]);
+    const document = JSON.parse(image.manifest.toString());
+    document.layers[0].mediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    document.layers[0].urls = ["https://example.com/layer"];
+    const manifest = Buffer.from(JSON.stringify(document));
+    await roundTrip({ ...image, manifest, manifestDigest: sha256Of(manifest) });
+    const stored = bench.images.inspect("app:1").Descriptor!.digest!;
+    expect(stored).toBe(sha256Of(manifest));
+  });
 });

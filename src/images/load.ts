@@ -38,7 +38,10 @@ export async function load(
   const { hold, digests } = recordingHold(rooms);
   const layers = new ArchiveLayers(rooms, hold, report, options.signal);
   try {
-    const spooled = await spoolArchive(archive, rooms.content, hold, (blob) => layers.begin(blob));
+    const spooled = await spoolArchive(archive, rooms.content, hold, {
+      limitBytes: rooms.layers.limitBytes,
+      onLayer: (blob) => layers.begin(blob),
+    });
     return await new Load(rooms, spooled, hold, platform, report, layers).run();
   } finally {
     await layers.end();
@@ -137,6 +140,7 @@ class Load {
   /** Unpacks all images of a group, then writes their rows: first of the one that gets the names. */
   async #load({ references, target, images }: ArchivedGroup): Promise<ImageRecord[]> {
     await Promise.all(images.map((image) => this.#unpack(image)));
+    this.#layers.throwIfGivenUp();
     const main = mainOf(images.map((image) => ({ ...image.config, image })))!.image;
     for (const reference of references) {
       const before = this.#rooms.store.idOf(reference);
@@ -255,6 +259,11 @@ class ArchiveLayers {
       this.#signal.throwIfAborted();
       throw systemError(messageOf(thrown), thrown);
     }
+  }
+
+  /** Throws where the client has left. */
+  throwIfGivenUp(): void {
+    this.#signal.throwIfAborted();
   }
 
   /** Stops what is still under way; resolves when nothing is. */

@@ -1,5 +1,5 @@
 /** What the tests of this room share: a store in a temporary directory, and images made from busybox. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -55,9 +55,10 @@ export class Bench {
     });
   }
 
-  /** Nothing but what images need may be left. */
+  /** All blobs and layers: nothing but what images need may be left. */
   leftovers(): string[] {
-    return this.content.digests();
+    const layers = this.db.all<{ diff_id: string }>("SELECT diff_id FROM layers").map((row) => row.diff_id);
+    return [...this.content.digests(), ...layers, ...readdirSync(join(this.root, "layers", "tmp"))];
   }
 
   close(): void {

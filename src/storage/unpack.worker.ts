@@ -5,6 +5,7 @@ import { messageOf } from "../lib/errors.ts";
 import { TarReader } from "../lib/tar.ts";
 import { copyLayers } from "./copy.ts";
 import { decompress } from "./decompress.ts";
+import { layerLimitBytes } from "./layer-limit.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type {
   CopiedBytes,
@@ -92,9 +93,6 @@ async function perform(id: number, task: Task, inbox: Inbox): Promise<UnpackResu
   }
 }
 
-/** No honest layer is both this large and this well compressed: what is, was made to fill a disk. */
-const defaultLimitBytes = (compressedBytes: number) => Math.max(16 * 1024 ** 3, 200 * compressedBytes);
-
 async function unpack(id: number, task: UnpackTask, inbox: Inbox): Promise<UnpackResult> {
   const hash = new Bun.CryptoHasher("sha256");
   const copy = task.copyTo && new Copy(task.copyTo);
@@ -120,10 +118,8 @@ async function unpack(id: number, task: UnpackTask, inbox: Inbox): Promise<Unpac
     const reader = new TarReader(unpacker, { names: "latin1" });
     const format = await decompress({ [Symbol.asyncIterator]: () => ({ next }) }, (chunk) => {
       unpackedBytes += chunk.length;
-      if (unpackedBytes > (task.limitBytes || defaultLimitBytes(readBytes)))
-        throw new Error(
-          `the layer has more than ${task.limitBytes || defaultLimitBytes(readBytes)} bytes (max-layer-size)`,
-        );
+      const limitBytes = layerLimitBytes(task.limitBytes, readBytes);
+      if (unpackedBytes > limitBytes) throw new Error(`the layer has more than ${limitBytes} bytes (max-layer-size)`);
       hash.update(chunk);
       reader.push(chunk);
     });

@@ -17,7 +17,7 @@ export interface UnpackTask {
   style: WhiteoutStyle;
   path?: string;
   copyTo?: CopyTarget;
-  /** How long the archive may be, decompressed; 0 is defaultLimitBytes() of what has been read. */
+  /** What layerLimitBytes() is to be told. */
   limitBytes: number;
 }
 
