@@ -89,6 +89,9 @@ describe("an image of several platforms", () => {
     const { stdout } = await docker("create", "--name", "other", "--platform", `linux/${elsewhere}`, "multi:1");
     expect(stdout).toMatch(/^[0-9a-f]{64}\n$/);
     expect((await docker("rmi", "multi:1")).stderr).toContain("is using its referenced image");
+    expect((await docker("system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}")).stdout).toContain(
+      "Images 2 1\n",
+    );
     await docker("rm", "other");
     const { stderr } = await docker("create", "--pull", "never", "--platform", "linux/s390x", "multi:1");
     expect(stderr).toContain("was found but does not provide the specified platform (linux/s390x)");

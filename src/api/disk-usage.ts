@@ -1,5 +1,6 @@
 /** GET /system/df */
 import { invalidParameter } from "../lib/errors.ts";
+import type { ImageSummary } from "../wire/engine-api.ts";
 import { downgradeImages, downgradeSummaries } from "./compatibility.ts";
 import type { Exchange } from "./exchange.ts";
 import { booleanOf } from "./query.ts";
@@ -22,13 +23,15 @@ export async function sendDiskUsage(rooms: ApiRooms, exchange: Exchange): Promis
   const { query, minor } = exchange;
   const wanted = new Set<Kind>(query.has("type") ? query.getAll("type").map(kindOf) : kinds);
   const [images, containers, volumes] = await Promise.all([
-    wanted.has("image") ? rooms.images.list({ all: false, filters: new Map(), sharedSize: true }) : undefined,
+    wanted.has("image")
+      ? rooms.images.list({ all: false, filters: new Map(), sharedSize: true, containers: true })
+      : undefined,
     wanted.has("container")
       ? rooms.containers.list({ all: true, limit: 0, size: true, filters: new Map() })
       : undefined,
     wanted.has("volume") ? rooms.volumes.list() : undefined,
   ]);
-  const layersSize = sum(images ?? [], ({ Size, SharedSize }) => Size - Math.max(0, SharedSize));
+  const layersSize = images ? rooms.images.layersSize : 0;
   if (minor < 52) {
     exchange.json(200, {
       LayersSize: layersSize,
@@ -43,11 +46,7 @@ export async function sendDiskUsage(rooms: ApiRooms, exchange: Exchange): Promis
   const usage = <T>(items: T[] | undefined, isActive: (item: T) => boolean, sizeOf: (item: T) => number) =>
     items && summarise(items, isActive, sizeOf, verbose);
   exchange.json(200, {
-    ImageUsage: usage(
-      images,
-      ({ Containers }) => Containers > 0,
-      ({ Size, SharedSize }) => Size - Math.max(0, SharedSize),
-    ),
+    ImageUsage: images && imageUsage(images, layersSize, verbose),
     ContainerUsage: usage(
       containers,
       ({ State }) => State === "running" || State === "paused" || State === "restarting",
@@ -67,6 +66,14 @@ export async function sendDiskUsage(rooms: ApiRooms, exchange: Exchange): Promis
         )
       : undefined,
   });
+}
+
+/** What images have in common counts once in all, and can be reclaimed with the last of them. */
+function imageUsage(images: ImageSummary[], layersSize: number, verbose: boolean): Usage {
+  const isActive = ({ Containers }: ImageSummary) => Containers > 0;
+  const used = sum(images.filter(isActive), ({ Size, SharedSize }) => Size - Math.max(0, SharedSize));
+  const usage = summarise(images, isActive, () => 0, verbose);
+  return { ...usage, TotalSize: layersSize, Reclaimable: layersSize - used };
 }
 
 function summarise<T>(

@@ -116,6 +116,12 @@ export class Images {
     return this.#store.all().filter((record) => !this.#store.isHiddenVariant(record)).length;
   }
 
+  /** Bytes of all layers that images need, each counted once. */
+  get layersSize(): number {
+    const diffIds = new Set(this.#store.all().flatMap((record) => record.diffIds));
+    return [...diffIds].reduce((sum, diffId) => sum + this.#layers.size(diffId), 0);
+  }
+
   list(query: ImageListQuery): ImageSummary[] {
     return list(this.#rooms, query);
   }

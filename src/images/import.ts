@@ -42,26 +42,27 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
     made.push(digest);
     await hold.add(digest);
   };
-  const file = rooms.content.open();
   try {
-    const input = source[Symbol.asyncIterator]();
     let head = Buffer.alloc(0);
-    const next = async () => {
-      signal?.throwIfAborted();
-      const { done, value } = await input.next();
-      if (done === true) return undefined;
-      if (head.length < 4) head = Buffer.concat([head, value.subarray(0, 4)]);
-      file.write(value);
-      return value;
-    };
     const chunks = async function* () {
-      for (let chunk = await next(); chunk !== undefined; chunk = await next()) yield chunk;
+      for await (const chunk of source) {
+        signal?.throwIfAborted();
+        if (head.length < 4) head = Buffer.concat([head, chunk.subarray(0, 4)]);
+        yield chunk;
+      }
     };
-    const { diffId } = await rooms.layers.unpack(chunks(), signal ? { signal } : {});
-    await keep(diffId);
-    while ((await next()) !== undefined);
-    const layer = { ...file.commit(), mediaType: layerTypeOf(head) };
-    await keep(layer.digest);
+    let diffId = "";
+    const blob = await rooms.content.adopt(async (path) => {
+      const unpacked = await rooms.layers.unpack(chunks(), {
+        copyTo: { path, resumeFrom: 0 },
+        ...(signal && { signal }),
+      });
+      diffId = unpacked.diffId;
+      await keep(diffId);
+      await keep(unpacked.copy!.digest);
+      return unpacked.copy!;
+    });
+    const layer = { ...blob, mediaType: layerTypeOf(head) };
 
     const created = new Date().toISOString();
     const comment = request.message || `Imported from ${typeof request.source === "string" ? request.source : "-"}`;
@@ -95,7 +96,6 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
     signal?.throwIfAborted();
     throw thrown instanceof BrigError ? thrown : systemError(messageOf(thrown), thrown);
   } finally {
-    file.discard();
     hold.release();
     await rooms.garbage.collect(made, made);
   }

@@ -13,6 +13,8 @@ export interface ImageListQuery {
   all: boolean;
   /** Whether to compute how much of each image others have too. */
   sharedSize: boolean;
+  /** Whether to count the containers of each image. */
+  containers?: boolean;
   /** Whether to say what platforms there are of each image. */
   manifests?: boolean;
   /** Values by filter, as the API has them. */
@@ -40,6 +42,7 @@ export function list(rooms: ImageRooms, query: ImageListQuery): ImageSummary[] {
     if (isIntermediate && (!query.all || wantsDangling)) continue;
     if (!keep(record)) continue;
     const summary = summaryOf(rooms, record, names, sharers);
+    if (query.containers) summary.Containers = countUsers(rooms, record);
     summaries.push(query.manifests ? { ...summary, Manifests: manifestsOf(rooms, record) } : summary);
   }
   return summaries;
@@ -65,6 +68,12 @@ function summaryOf(
     Containers: NOT_COMPUTED,
     Descriptor: { mediaType, digest, size },
   };
+}
+
+/** Containers of an image and of the other platforms that its names stand for. */
+function countUsers(rooms: ImageRooms, record: ImageRecord): number {
+  const family = rooms.store.referencesOf(record.id).flatMap((reference) => rooms.store.family(reference));
+  return [...new Set([record, ...family])].reduce((sum, { id }) => sum + rooms.usedBy(id).length, 0);
 }
 
 const isTag = ({ digest }: Reference) => digest === undefined;

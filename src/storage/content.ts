@@ -117,11 +117,19 @@ export class ContentStore {
 
   async #ingestByWorker(source: AsyncIterable<Uint8Array>, { digest, size }: ExpectedBlob): Promise<StoredBlob> {
     if (digest !== undefined) hexOf(digest);
-    const path = join(this.#ingest, randomUUID());
-    try {
+    return this.adopt(async (path) => {
       const blob = await storageWorkers.run({ kind: "receive", copyTo: { path, resumeFrom: 0 } }, { source });
       if (size !== undefined && blob.size !== size) throw wrongSize(blob.size, size);
       if (digest !== undefined && blob.digest !== digest) throw wrongDigest(blob.digest, digest);
+      return blob;
+    });
+  }
+
+  /** Makes a blob of the new file that `write` makes and has verified. Nothing is kept where it throws. */
+  async adopt(write: (path: string) => Promise<StoredBlob>): Promise<StoredBlob> {
+    const path = join(this.#ingest, randomUUID());
+    try {
+      const blob = await write(path);
       renameSync(path, this.pathOf(blob.digest));
       return blob;
     } finally {
