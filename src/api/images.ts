@@ -72,7 +72,7 @@ function namesOf({ query }: Exchange): string[] {
 
 /** Sends an archive at the client's pace. */
 async function save(images: ImagesRoom, exchange: Exchange, names: string[]): Promise<void> {
-  const archive = await images.save(names, jsonPlatformOf(exchange, "platform", 48));
+  const archive = await images.save(names, jsonPlatformsOf(exchange));
   let client: ClientStream | undefined;
   for await (const bytes of archive) {
     client ??= exchange.stream("application/x-tar");
@@ -120,7 +120,7 @@ async function create(images: ImagesRoom, exchange: Exchange): Promise<void> {
 async function load(images: ImagesRoom, exchange: Exchange): Promise<void> {
   const { query, request } = exchange;
   const quiet = booleanOf(query, "quiet");
-  const options = { platform: jsonPlatformOf(exchange, "platform", 48), signal: exchange.clientGone };
+  const options = { platforms: jsonPlatformsOf(exchange), signal: exchange.clientGone };
   await reportProgress(exchange, (report) => {
     const reportOrNot: typeof report = (message) => {
       if (!quiet || message.progressDetail === undefined) report(message);
@@ -133,6 +133,13 @@ async function load(images: ImagesRoom, exchange: Exchange): Promise<void> {
 function jsonPlatformOf({ query, minor }: Exchange, name: string, since: number): string | undefined {
   const text = stringOf(query, name);
   return text === undefined || minor < since ? undefined : platformText(text);
+}
+
+/** The platforms to save or load: one since API 1.48, several since 1.52. */
+function jsonPlatformsOf({ query, minor }: Exchange): string[] {
+  if (minor < 48) return [];
+  const texts = query.getAll("platform").filter((text) => text !== "");
+  return (minor < 52 ? texts.slice(0, 1) : texts).map(platformText).filter((text) => text !== "");
 }
 
 function platformText(json: string): string {

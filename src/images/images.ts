@@ -160,12 +160,12 @@ export class Images {
   }
 
   /**
-   * The archive of images by their names, digests or ids, `platform` as in get(). Throws before the first byte where
-   * one is not there.
+   * The archive of images by their names, digests or ids; all platforms of each, or those named as in get(). Throws
+   * before the first byte where one is not there.
    */
-  async save(names: string[], platform?: string): Promise<AsyncGenerator<Uint8Array>> {
+  async save(names: string[], platforms: string[] = []): Promise<AsyncGenerator<Uint8Array>> {
     const { save } = await import("./save.ts");
-    return save(this.#rooms, names, platform);
+    return save(this.#rooms, names, platforms);
   }
 
   /** Loads an archive of `docker save` or an OCI layout. */

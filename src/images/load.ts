@@ -22,8 +22,8 @@ import { announce, type ImageRooms } from "./rooms.ts";
 import { bestFor, mainOf } from "./variants.ts";
 
 export interface LoadOptions {
-  /** Load only the images for this platform, `linux/arm64`; all that the archive has where it is not given. */
-  platform?: string;
+  /** Load only the images for these platforms, `linux/arm64`; all that the archive has where none is given. */
+  platforms?: string[];
   signal?: AbortSignal;
 }
 
@@ -34,7 +34,7 @@ export async function load(
   report: Report,
   options: LoadOptions = {},
 ): Promise<ImageRecord[]> {
-  const platform = options.platform ? parsePlatform(options.platform) : undefined;
+  const platforms = (options.platforms ?? []).map(parsePlatform);
   const { hold, digests } = recordingHold(rooms);
   const layers = new ArchiveLayers(rooms, hold, report, options.signal);
   try {
@@ -42,7 +42,7 @@ export async function load(
       limitBytes: rooms.layers.limitBytes,
       onLayer: (blob) => layers.begin(blob),
     });
-    return await new Load(rooms, spooled, hold, platform, report, layers).run();
+    return await new Load(rooms, spooled, hold, platforms, report, layers).run();
   } finally {
     await layers.end();
     hold.release();
@@ -65,7 +65,7 @@ class Load {
   readonly #rooms: ImageRooms;
   readonly #archive: SpooledArchive;
   readonly #hold: Hold;
-  readonly #platform: Platform | undefined;
+  readonly #platforms: Platform[];
   readonly #report: Report;
   readonly #layers: ArchiveLayers;
 
@@ -73,14 +73,14 @@ class Load {
     rooms: ImageRooms,
     archive: SpooledArchive,
     hold: Hold,
-    platform: Platform | undefined,
+    platforms: Platform[],
     report: Report,
     layers: ArchiveLayers,
   ) {
     this.#rooms = rooms;
     this.#archive = archive;
     this.#hold = hold;
-    this.#platform = platform;
+    this.#platforms = platforms;
     this.#report = report;
     this.#layers = layers;
   }
@@ -88,7 +88,8 @@ class Load {
   async run(): Promise<ImageRecord[]> {
     const groups = (await this.#groups()).map((group) => this.#forPlatform(group));
     const wanted = groups.filter(({ images }) => images.length > 0);
-    if (wanted.length === 0) throw systemError(`the archive has no image${this.#platform ? " for this platform" : ""}`);
+    if (wanted.length === 0)
+      throw systemError(`the archive has no image${this.#platforms.length > 0 ? " for this platform" : ""}`);
     const records: ImageRecord[] = [];
     for (const group of wanted) records.push(...(await this.#load(group)));
     return records;
@@ -128,13 +129,10 @@ class Load {
   }
 
   #forPlatform(group: ArchivedGroup): ArchivedGroup {
-    const wanted = this.#platform;
-    if (!wanted) return group;
-    const best = bestFor(
-      group.images.map((image) => ({ ...image.config, image })),
-      wanted,
-    );
-    return { ...group, images: best ? [best.image] : [] };
+    if (this.#platforms.length === 0) return group;
+    const candidates = group.images.map((image) => ({ ...image.config, image }));
+    const chosen = new Set(this.#platforms.map((wanted) => bestFor(candidates, wanted)?.image));
+    return { ...group, images: group.images.filter((image) => chosen.has(image)) };
   }
 
   /** Unpacks all images of a group, then writes their rows: first of the one that gets the names. */

@@ -14,7 +14,7 @@ afterEach(() => bench.close());
 const host = hostPlatform().architecture;
 const foreign = host === "arm64" ? "amd64" : "arm64";
 const load = async (files: Record<string, string | Buffer>, platform?: string) =>
-  bench.images.load(streamOf(await tarOf(files)), bench.report, platform ? { platform } : {});
+  bench.images.load(streamOf(await tarOf(files)), bench.report, platform ? { platforms: [platform] } : {});
 
 /** The files of an archive, by name. */
 async function save(...names: string[]): Promise<Record<string, Buffer>> {
@@ -165,12 +165,15 @@ describe("an image of several platforms", () => {
     }
   });
 
-  test("and one of its platforms alone", async () => {
-    const { other, files } = await multiPlatform();
+  test("and one of its platforms alone, or several", async () => {
+    const { own, other, files, digest } = await multiPlatform();
     await load(files);
-    const saved = await readArchive(await bench.images.save(["app:1"], `linux/${foreign}`));
+    const saved = await readArchive(await bench.images.save(["app:1"], [`linux/${foreign}`]));
     expect(blobs(saved)).toEqual(blobs(ociLayout(other, {})));
-    expect(bench.images.save(["app:1"], "linux/riscv64")).rejects.toThrow(
+    const both = await readArchive(await bench.images.save(["app:1"], [`linux/${host}`, `linux/${foreign}`]));
+    const index = `blobs/sha256/${digest.slice(7)}`;
+    expect(blobs(both)).toEqual([...new Set([index, ...blobs(saved), ...blobs(ociLayout(own, {}))])].sort());
+    expect(bench.images.save(["app:1"], ["linux/riscv64"])).rejects.toThrow(
       "no suitable export target found: image with reference app:1 was found but does not provide",
     );
   });

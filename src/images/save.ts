@@ -21,24 +21,27 @@ interface Saved {
   /** The manifest or index that index.json lists. */
   top: BlobRecord;
   tags: Tagged[];
+  /** Of an index, the manifests that are wanted; all where it is not given. */
+  only?: Set<string>;
 }
 
 type Tagged = Reference & { tag: string };
 
 /**
  * The archive of the images that the names, digests and ids stand for, all platforms of each that are here, or only
- * `platform` (`linux/arm64`). Throws before the first byte where there is no such image; afterwards the images' blobs
+ * `platforms` (`linux/arm64`). Throws before the first byte where there is no such image; afterwards the images' blobs
  * stay until the archive has been read or given up.
  */
 export async function save(
   rooms: ImageRooms,
   names: string[],
-  platform: string | undefined,
+  platforms: string[],
 ): Promise<AsyncGenerator<Uint8Array>> {
-  const images = merged(names.flatMap((name) => find(rooms, name, platform)));
+  const images = merged(names.flatMap((name) => find(rooms, name, platforms)));
   const blobs = new Map<string, BlobRecord>();
-  for (const { top } of images)
+  for (const { top, only } of images)
     for (const { blob, document } of documentsBelow(rooms.content, top)) {
+      if (only && document.kind === "manifest" && !only.has(blob.digest)) continue;
       blobs.set(blob.digest, blob);
       if (document.kind === "manifest")
         for (const named of blobsNamed(document)) if (rooms.content.has(named.digest)) blobs.set(named.digest, named);
@@ -58,33 +61,42 @@ export async function save(
 }
 
 /** What a name given on the command line stands for; a name without a tag stands for all its tags. */
-function find(rooms: ImageRooms, text: string, platform: string | undefined): Saved[] {
+function find(rooms: ImageRooms, text: string, platforms: string[]): Saved[] {
   const { store } = rooms;
-  if (/^(?:sha256:[a-f0-9]+|[a-f0-9]{64})$/.test(text)) return [savedAs(rooms, text, undefined, platform)];
+  if (/^(?:sha256:[a-f0-9]+|[a-f0-9]{64})$/.test(text)) return [savedAs(rooms, text, undefined, platforms)];
   const given = parseReference(text);
   const isBareName = given.tag === undefined && given.digest === undefined;
   const tagged = isBareName ? store.tagsOf(given) : [];
-  if (tagged.length > 0) return tagged.map((tag) => savedAs(rooms, familiarString(tag), tag, platform));
+  if (tagged.length > 0) return tagged.map((tag) => savedAs(rooms, familiarString(tag), tag, platforms));
   const reference = store.idOf(given) === undefined ? undefined : given;
   if (!isBareName && !reference) throw notFound("reference does not exist");
-  return [savedAs(rooms, text, reference, platform)];
+  return [savedAs(rooms, text, reference, platforms)];
 }
 
-function savedAs(
-  rooms: ImageRooms,
-  text: string,
-  reference: Reference | undefined,
-  platform: string | undefined,
-): Saved {
-  const record = imageFor(rooms, text, platform);
-  const target = reference && !platform ? rooms.store.targetOf(reference) : undefined;
-  const manifest =
-    record.manifests.findLast(({ digest, indexes }) =>
-      [digest, ...indexes.map((index) => index.digest)].includes(target ?? digest),
-    ) ?? record.manifests.at(-1)!;
+function savedAs(rooms: ImageRooms, text: string, reference: Reference | undefined, platforms: string[]): Saved {
+  const target = reference && rooms.store.targetOf(reference);
+  const records =
+    platforms.length === 0
+      ? [imageFor(rooms, text, undefined)]
+      : platforms.map((platform) => imageFor(rooms, text, platform));
+  const chosen = records.map((record) => ({ record, manifest: manifestOf(record, target) }));
+  const { record, manifest } = chosen[0]!;
   const index = manifest.indexes.find(({ digest }) => digest === target);
-  const top = index && rooms.content.has(index.digest) ? index : manifest;
-  return { record, manifest, top, tags: reference && isTagged(reference) ? [reference] : [] };
+  const isWhole = index !== undefined && rooms.content.has(index.digest) && platforms.length !== 1;
+  return {
+    record,
+    manifest,
+    top: isWhole ? index : manifest,
+    tags: reference && isTagged(reference) ? [reference] : [],
+    ...(platforms.length === 0 ? {} : { only: new Set(chosen.map(({ manifest: { digest } }) => digest)) }),
+  };
+}
+
+/** Of an image's manifests the one that a name was resolved to, be it through an index; else the newest. */
+function manifestOf({ manifests }: ImageRecord, target: string | undefined): ManifestRecord {
+  const isOf = ({ digest, indexes }: ManifestRecord) =>
+    [digest, ...indexes.map((index) => index.digest)].includes(target!);
+  return manifests.findLast(isOf) ?? manifests.at(-1)!;
 }
 
 function imageFor(rooms: ImageRooms, text: string, platform: string | undefined): ImageRecord {
