@@ -20,6 +20,8 @@ export interface Descriptor {
   size: number;
   annotations?: Record<string, string>;
   platform?: OCIPlatform;
+  /** Where else than in the registry the blob is, for layers that registries must not have. */
+  urls?: string[];
 }
 
 export interface Manifest {
@@ -159,7 +161,7 @@ function asDescriptors(value: unknown, limit: number, field: string): Descriptor
 
 function asDescriptor(value: unknown, field: string): Descriptor {
   const descriptor = asObject(value, field);
-  const { digest, size, annotations, platform } = descriptor;
+  const { digest, size, annotations, platform, urls } = descriptor;
   if (!isSha256(digest)) throw systemError("invalid checksum digest format");
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw wrong(`${field}.size`);
   return {
@@ -168,6 +170,7 @@ function asDescriptor(value: unknown, field: string): Descriptor {
     size,
     ...(isObject(annotations) ? { annotations: textsOf(annotations) } : {}),
     ...(isObject(platform) ? { platform: asPlatform(platform) } : {}),
+    ...(isTexts(urls) && urls.length > 0 ? { urls } : {}),
   };
 }
 
@@ -188,6 +191,8 @@ function textsOf(object: Json): Record<string, string> {
 
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((item) => typeof item === "string");
 const asText = (value: unknown) => (typeof value === "string" ? value : "");
 const optionalText = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
 const wrong = (field: string) => systemError(`error unmarshalling content: wrong type of ${field}`);

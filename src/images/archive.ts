@@ -3,10 +3,11 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
-import { layerTypeOf, mediaTypes, ZSTD_MAGIC } from "../distribution/media-types.ts";
+import { layerTypeOf, mediaTypes } from "../distribution/media-types.ts";
 import { messageOf, systemError } from "../lib/errors.ts";
 import { readTar } from "../lib/tar.ts";
 import type { ContentStore } from "../storage/content.ts";
+import { formatOf, magicBytes } from "../storage/decompress.ts";
 import { layerLimitBytes } from "../storage/layer-limit.ts";
 import type { Hold } from "./garbage.ts";
 import type { BlobRecord } from "./record.ts";
@@ -210,7 +211,7 @@ class CountedArchive {
 async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const input = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
-  while (head.length < 4) {
+  while (head.length < magicBytes) {
     const { done, value } = await input.next();
     if (done === true) break;
     head = Buffer.concat([head, value]);
@@ -240,9 +241,9 @@ async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<
 }
 
 function decompressorFor(head: Buffer) {
-  if (head[0] === 0x1f && head[1] === 0x8b) return createGunzip();
-  if (head.length >= 4 && head.readUInt32LE(0) === ZSTD_MAGIC) return createZstdDecompress();
-  return undefined;
+  const format = formatOf(head);
+  if (format === "gzip") return createGunzip();
+  return format === "zstd" ? createZstdDecompress() : undefined;
 }
 
 function isCutOff(thrown: unknown): boolean {

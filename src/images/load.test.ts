@@ -207,6 +207,12 @@ describe("a broken archive", () => {
       "nested too deeply",
     ],
     [
+      "of another operating system",
+      async () => tarOf(await dockerArchive(await imageOf(["one"], { os: "windows" }), ["app:1"])),
+      "cannot load windows image on linux",
+    ],
+    ["in xz", async () => Buffer.from("\xfd7zXZ\0xxxxxxxx", "latin1"), "compressed with xz are not supported"],
+    [
       "whose index names what is not in it",
       async () => {
         const entry = { mediaType: mediaTypes.ociManifest, digest: `sha256:${"1".repeat(64)}`, size: 2 };
@@ -333,5 +339,9 @@ describe("unusual images", () => {
     await roundTrip({ ...image, manifest, manifestDigest: sha256Of(manifest) });
     const stored = bench.images.inspect("app:1").Descriptor!.digest!;
     expect(stored).toBe(sha256Of(manifest));
+    const saved = Buffer.concat(await Array.fromAsync(await bench.images.save(["app:1"]))).toString("latin1");
+    expect(saved).toContain(
+      `"LayerSources":{"${image.layers[0]!.diffId}":{"mediaType":"application/vnd.docker.image.rootfs.foreign`,
+    );
   });
 });

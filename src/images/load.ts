@@ -137,6 +137,8 @@ class Load {
 
   /** Unpacks all images of a group, then writes their rows: first of the one that gets the names. */
   async #load({ references, target, images }: ArchivedGroup): Promise<ImageRecord[]> {
+    for (const { config } of images)
+      if (config.os !== "linux") throw systemError(`cannot load ${config.os} image on linux`);
     await Promise.all(images.map((image) => this.#unpack(image)));
     this.#layers.throwIfGivenUp();
     const main = mainOf(images.map((image) => ({ ...image.config, image })))!.image;

@@ -1,5 +1,6 @@
 /** `docker save`: an archive that is an OCI layout and has Docker's manifest.json too, its blobs as they came. */
 import { open } from "node:fs/promises";
+import type { Descriptor } from "../distribution/documents.ts";
 import { mediaTypes } from "../distribution/media-types.ts";
 import { BrigError, notFound, systemError } from "../lib/errors.ts";
 import { canonicalString, familiarString, parseReference, type Reference } from "../lib/reference.ts";
@@ -7,7 +8,7 @@ import { tarEnd, tarHeader, tarPadding } from "../lib/tar-writer.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { BlobRecord, ImageRecord, ManifestRecord } from "./record.ts";
 import { announce, type ImageRooms } from "./rooms.ts";
-import { blobsNamed, documentsBelow } from "./stored-documents.ts";
+import { blobsNamed, documentsBelow, readDocument } from "./stored-documents.ts";
 import { resolveFor } from "./variants.ts";
 
 /** Large enough that the client's pace is the limit, small enough that many saves take little memory. */
@@ -21,6 +22,8 @@ interface Saved {
   /** The manifest or index that index.json lists. */
   top: BlobRecord;
   tags: Tagged[];
+  /** Layers that come from elsewhere than a registry, by diff ID. */
+  foreign: Record<string, Descriptor>;
   /** Of an index, the manifests that are wanted; all where it is not given. */
   only?: Set<string>;
 }
@@ -88,8 +91,15 @@ function savedAs(rooms: ImageRooms, text: string, reference: Reference | undefin
     manifest,
     top: isWhole ? index : manifest,
     tags: reference && isTagged(reference) ? [reference] : [],
+    foreign: foreignLayers(rooms.content, record, manifest),
     ...(platforms.length === 0 ? {} : { only: new Set(chosen.map(({ manifest: { digest } }) => digest)) }),
   };
+}
+
+function foreignLayers(content: ContentStore, { diffIds }: ImageRecord, manifest: ManifestRecord) {
+  const document = readDocument(content, manifest);
+  const layers = document.kind === "manifest" ? document.layers : [];
+  return Object.fromEntries(layers.flatMap((layer, index) => (layer.urls ? [[diffIds[index]!, layer]] : [])));
 }
 
 /** Of an image's manifests the one that a name was resolved to, be it through an index; else the newest. */
@@ -147,16 +157,18 @@ function documentsFor(images: Saved[]): [name: string, text: string][] {
       },
     }));
   });
-  const entries = new Map<string, { Config: string; RepoTags: string[] | null; Layers: string[] }>();
+  const entries = new Map<string, { RepoTags: string[] | null }>();
   const repositories: Record<string, Record<string, string>> = {};
-  for (const { record, manifest, tags } of images) {
+  for (const { record, manifest, tags, foreign } of images) {
     const known = entries.get(record.id);
     const names = [...(known?.RepoTags ?? []), ...tags.map(familiarString)];
-    entries.set(record.id, {
+    const entry = {
       Config: pathOf(record.id),
       RepoTags: names.length === 0 ? null : names,
       Layers: manifest.layers.map(({ digest }) => pathOf(digest)),
-    });
+      ...(Object.keys(foreign).length > 0 && { LayerSources: foreign }),
+    };
+    entries.set(record.id, entry);
     const top = manifest.layers.at(-1);
     for (const { familiarName, tag } of top ? tags : [])
       (repositories[familiarName] ??= {})[tag] = top!.digest.slice("sha256:".length);

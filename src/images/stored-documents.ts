@@ -22,6 +22,8 @@ export interface StoredDocument {
 
 /** An index may hold an index; nobody nests deeper. */
 const INDEX_DEPTH = 4;
+/** What is read of one index, all together: the documents of a thousand platforms take a tenth of it. */
+const TOTAL_LIMIT_BYTES = 32 << 20;
 
 /** Reads a manifest or index. Throws where it is not here, too long or broken. */
 export function readDocument(content: ContentStore, { digest, mediaType }: Descriptor | BlobRecord): Manifest | Index {
@@ -39,13 +41,16 @@ export function* documentsBelow(
   content: ContentStore,
   descriptor: Descriptor,
   indexes: BlobRecord[] = [],
-  seen = new Set<string>(),
+  seen = { digests: new Set<string>(), bytes: 0 },
 ): Generator<StoredDocument> {
-  if (seen.has(descriptor.digest)) return;
-  seen.add(descriptor.digest);
-  const document = readDocument(content, descriptor);
+  if (seen.digests.has(descriptor.digest)) return;
+  seen.digests.add(descriptor.digest);
   const { digest, mediaType } = descriptor;
+  const document = readDocument(content, descriptor);
   const blob = { digest, mediaType, size: content.sizeOf(digest)! };
+  seen.bytes += blob.size;
+  if (seen.bytes > TOTAL_LIMIT_BYTES)
+    throw systemError(`the manifests of one index have more than ${TOTAL_LIMIT_BYTES} bytes`);
   yield { descriptor, blob, document, indexes };
   if (document.kind !== "index") return;
   if (indexes.length >= INDEX_DEPTH) throw systemError(`the indexes of ${digest} are nested too deeply`);

@@ -5,7 +5,8 @@ import { messageOf } from "../lib/errors.ts";
 type Inflater = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>;
 
 const outputBytes = 256 * 1024;
-const magicBytes = 6;
+/** So many first bytes formatOf() needs. */
+export const magicBytes = 6;
 
 const unsupported = [
   { name: "bzip2", magic: Buffer.from("BZh") },
@@ -47,7 +48,8 @@ export async function decompress(
   }
 }
 
-function formatOf(head: Uint8Array): "plain" | "gzip" | "zstd" {
+/** How a stream that begins so is compressed. Throws where it is in a way that cannot be undone here. */
+export function formatOf(head: Uint8Array): "plain" | "gzip" | "zstd" {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "gzip";
   // A zstd stream begins with a frame or, as pzstd and seekable variants write, with one that is to be skipped.
