@@ -10,6 +10,8 @@ import { bindLibc, errno, SyscallError } from "./libc.ts";
 
 const SYS_openat2 = 437;
 const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_NO_SYMLINKS = 0x04;
+const RESOLVE_BENEATH = 0x08;
 const RESOLVE_IN_ROOT = 0x10;
 const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -20,7 +22,10 @@ const SEEK_HOLE = 4;
 const EAGAIN = 11;
 const EEXIST = 17;
 const EXDEV = 18;
+const ENOTDIR = 20;
 const EINVAL = 22;
+const ELOOP = 40;
+const ENODATA = 61;
 const ENOENT = 2;
 const ENXIO = 6;
 const EOPNOTSUPP = 95;
@@ -120,6 +125,22 @@ export function lookUpInRoot(rootFd: number, path: string, flags: number): numbe
   }
 }
 
+/**
+ * openat2(2): opens `path` below a directory with no symbolic link on the way. undefined where it is not there, or is
+ * reached through a link; throws SyscallError for all else.
+ */
+export function openBeneath(rootFd: number, path: string, flags: number): number | undefined {
+  openHow[0] = BigInt(flags | O_CLOEXEC);
+  openHow[2] = BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  for (let attempt = 0; ; attempt++) {
+    const fd = Number(libc.syscall(SYS_openat2, rootFd, pass(path), openHow, openHow.byteLength));
+    if (fd >= 0) return fd;
+    const code = errno();
+    if (code === ENOENT || code === ENOTDIR || code === ELOOP) return undefined;
+    if (code !== EAGAIN || attempt === 32) throw new SyscallError("openat2", code, textOf(path));
+  }
+}
+
 export function closeFast(fd: number): void {
   libc.close(fd);
 }
@@ -215,6 +236,15 @@ export function xattrsAt(dirFd: number, name: string): [key: string, value: Buff
   });
 }
 
+/** One extended attribute of a name itself; undefined where it has none of that key. */
+export function xattrAt(dirFd: number, name: string, key: string): Buffer | undefined {
+  const path = pass(`/proc/self/fd/${dirFd}/${name}`);
+  const length = Number(libc.lgetxattr(path, pass(key, 1), xattrBuffer, xattrBuffer.length));
+  if (length >= 0) return Buffer.from(xattrBuffer.subarray(0, length));
+  if ([ENODATA, EOPNOTSUPP, ENOENT, ENOTDIR].includes(errno())) return undefined;
+  return fail(`lgetxattr ${key}`, name);
+}
+
 function timespecs(seconds: number, nanos: number): Buffer {
   for (const at of [0, 16]) {
     timesBuffer.writeUInt32LE(seconds >>> 0, at);
@@ -279,6 +309,20 @@ export function statAt(dirFd: number, name: string): FileFacts | undefined {
     devMajor: b.readUInt32LE(128),
     devMinor: b.readUInt32LE(132),
   };
+}
+
+/** Where an open file has data: runs in bytes, in order. What lies between them is holes. */
+export function* dataRuns(fd: number, sizeBytes: number, name: string): Generator<{ offset: number; length: number }> {
+  for (let at = 0; at < sizeBytes; ) {
+    const start = Number(libc.lseek(fd, at, SEEK_DATA));
+    if (start < 0 && errno() === ENXIO) return;
+    if (start < 0) fail("lseek", name);
+    const end = Number(libc.lseek(fd, start, SEEK_HOLE));
+    if (end < 0) fail("lseek", name);
+    const offset = Math.min(start, sizeBytes);
+    if (offset < sizeBytes) yield { offset, length: Math.min(end, sizeBytes) - offset };
+    at = end;
+  }
 }
 
 const FICLONE = 0x40049409n;

@@ -2,6 +2,7 @@
 
 import type { TarEntry, TarType } from "./tar.ts";
 import { blockBytes, headerChecksum } from "./tar-header.ts";
+import type { SparseRun } from "./tar-sparse.ts";
 
 /** What a new member is made of. All that is left out is empty or 0; `mode` is 0644, or 0755 for a directory. */
 export type NewTarEntry = Partial<TarEntry> & { name: string; type: TarType };
@@ -18,18 +19,47 @@ const flags: Record<TarType, string> = {
 
 const octalLimit = (digits: number) => 8 ** digits;
 
+export interface TarHeaderOptions {
+  /** How names turn into bytes; "latin1" where they have one character per byte. */
+  names?: "utf8" | "latin1";
+  /** Where a file with holes has data, in order. Only that is sent then, `storedBytes()` of it. */
+  runs?: SparseRun[];
+}
+
 /**
- * The blocks before a member's data. The caller then sends exactly `size` bytes and tarPadding(size).
- * Names are ordinary strings, written as UTF-8.
+ * The blocks before a member's data. The caller then sends exactly `size` bytes, or those of its runs one after the
+ * other, and tarPadding() of as many.
  */
-export function tarHeader(entry: NewTarEntry): Buffer {
-  const records = paxRecords(entry);
-  const header = block(entry, flags[entry.type]);
+export function tarHeader(entry: NewTarEntry, { names = "utf8", runs }: TarHeaderOptions = {}): Buffer {
+  const map = runs === undefined ? noBytes : sparseMap(runs);
+  const member = runs === undefined ? entry : { ...entry, size: map.length + storedBytes(runs) };
+  const records = paxRecords(member, names);
+  if (runs !== undefined) {
+    const add = (key: string, value: string) => records.push(paxRecord(key, Buffer.from(value, names)));
+    // Format 1.0 of GNU tar, which Go's reader, libarchive and Python's tarfile know as well.
+    add("GNU.sparse.major", "1");
+    add("GNU.sparse.minor", "0");
+    add("GNU.sparse.name", entry.name);
+    add("GNU.sparse.realsize", String(entry.size ?? 0));
+  }
+  const header = block(member, flags[entry.type]);
   if (records.length === 0) return header;
   const body = Buffer.concat(records);
-  const name = `PaxHeaders.0/${entry.name.slice(-50)}`;
-  const before = block({ name, type: "file", size: body.length }, "x");
-  return Buffer.concat([before, body, tarPadding(body.length), header]);
+  const before = block({ name: `PaxHeaders.0/${entry.name.slice(-50)}`, type: "file", size: body.length }, "x");
+  return Buffer.concat([before, body, tarPadding(body.length), header, map]);
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** How many bytes of a file with holes are sent. */
+export function storedBytes(runs: SparseRun[]): number {
+  return runs.reduce((sum, { length }) => sum + length, 0);
+}
+
+function sparseMap(runs: SparseRun[]): Buffer {
+  const numbers = [runs.length, ...runs.flatMap(({ offset, length }) => [offset, length])];
+  const text = Buffer.from(`${numbers.join("\n")}\n`);
+  return Buffer.concat([text, tarPadding(text.length)]);
 }
 
 /** The zeros after a member's data. */
@@ -42,9 +72,10 @@ export function tarEnd(): Buffer {
   return Buffer.alloc(2 * blockBytes);
 }
 
-function paxRecords(entry: NewTarEntry): Buffer[] {
+function paxRecords(entry: NewTarEntry, names: "utf8" | "latin1"): Buffer[] {
   const records: Buffer[] = [];
-  const add = (key: string, value: string | Buffer) => records.push(paxRecord(key, Buffer.from(value)));
+  const add = (key: string, value: string | Buffer) =>
+    records.push(paxRecord(key, typeof value === "string" ? Buffer.from(value, names) : value));
   if (!fits(entry.name, 100)) add("path", entry.name);
   if (!fits(entry.linkName ?? "", 100)) add("linkpath", entry.linkName!);
   if ((entry.size ?? 0) >= octalLimit(11)) add("size", String(entry.size));

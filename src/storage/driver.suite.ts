@@ -2,22 +2,29 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { splitDevice } from "../kernel/files.ts";
+import { lchown, mknod, O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO, splitDevice, utimensNs } from "../kernel/files.ts";
 import { mount, readMounts, unmount } from "../kernel/mount.ts";
-import { lgetxattr } from "../kernel/xattr.ts";
+import { lgetxattr, llistxattr, lsetxattr } from "../kernel/xattr.ts";
 import { StateDatabase } from "../state/database.ts";
 import { type DriverName, selectDriver } from "./driver.ts";
 import { LayerStore } from "./layers.ts";
@@ -31,6 +38,7 @@ export class TestStorage {
   readonly db: StateDatabase;
   readonly layers: LayerStore;
   readonly rootfs: RootfsStore;
+  readonly #views = new Map<string, string[]>();
 
   constructor(
     readonly root: string,
@@ -54,8 +62,13 @@ export class TestStorage {
   async view(id: string, ...layers: TestMember[][]): Promise<string> {
     const diffIds: string[] = [];
     for (const members of layers) diffIds.push(await this.layer(...members));
+    this.#views.set(id, diffIds);
     await this.rootfs.create(id, diffIds);
     return this.rootfs.mount(id, diffIds);
+  }
+
+  diffIdsOf(id: string): string[] {
+    return this.#views.get(id) ?? [];
   }
 
   dispose(): void {
@@ -64,6 +77,33 @@ export class TestStorage {
     this.db.close();
     rmSync(this.root, { recursive: true, force: true });
   }
+}
+
+/** What the tests take for the engine's own. */
+const own = { ignored: [".engine", "made/engine"], scaffold: ["made"] };
+
+/** All that can be told of a tree below its root, in a form to compare. */
+function describeTree(root: string): string[] {
+  const names = new Map<bigint, string>();
+  return readdirSync(root, { recursive: true, encoding: "buffer" })
+    .map((name) => name as Buffer)
+    .sort(Buffer.compare)
+    .map((name) => {
+      const path = Buffer.concat([Buffer.from(`${root}/`), name]);
+      const { mode, uid, gid, rdev, size, mtimeNs, nlink, ino } = lstatSync(path, { bigint: true });
+      const text = name.toString("latin1");
+      const isDirectory = (mode & 0o170000n) === 0o040000n;
+      // The directories' own times are those of the last change in them, which a copy's need not be.
+      const facts = [text, mode.toString(8), uid, gid, rdev, isDirectory ? "" : `${size} ${mtimeNs} ${nlink}`];
+      if (nlink > 1n && !isDirectory) facts.push(names.get(ino) ?? "first");
+      if (!names.has(ino)) names.set(ino, text);
+      if ((mode & 0o170000n) === 0o120000n) facts.push(readlinkSync(path, "latin1"));
+      if ((mode & 0o170000n) === 0o100000n && size < 10_000_000n) facts.push(Bun.hash(readFileSync(path)).toString());
+      if (/^[\x20-\x7e]*$/.test(text))
+        for (const key of llistxattr(path.toString()).filter((key) => !key.includes("overlay.")))
+          facts.push(`${key}=${lgetxattr(path.toString(), key)?.toString("hex")}`);
+      return facts.join(" ");
+    });
 }
 
 export function driverSuite(name: DriverName): void {
@@ -235,6 +275,200 @@ export function driverSuite(name: DriverName): void {
       mkdirSync(join(path, "sub"));
       chmodSync(join(path, "small"), 0o600);
       expect(await storage.rootfs.usage("c")).toBe(8);
+    });
+
+    test("changes are told as Docker tells them", async () => {
+      const path = await storage.view(
+        "c",
+        [directory("etc"), file("etc/a", "1"), file("etc/same"), directory("gone"), file("gone/x")],
+        [directory("home"), file("home/x"), directory("home/d"), file("home/d/y"), file("file"), directory("dir")],
+        [
+          file("dir/x"),
+          directory("moded"),
+          file("etc/lower"),
+          directory("again"),
+          file("again/kept", "k"),
+          file(".wh.gone"),
+        ],
+      );
+      const at = (name: string) => join(path, name);
+      const diff = async () => {
+        const changes = await storage.rootfs.changes("c", storage.diffIdsOf("c"), own);
+        return changes.map(({ path, kind }) => `${"CAD"[kind]} ${path}`);
+      };
+      expect(await diff()).toEqual([]);
+      await Bun.sleep(20);
+      writeFileSync(at(".engine"), "");
+      mkdirSync(at("made/engine"), { recursive: true });
+      writeFileSync(at("made/engine/x"), "");
+      expect(await diff()).toEqual([]);
+      writeFileSync(at("etc/a"), "changed");
+      // Copied up, and yet the same.
+      chmodSync(at("etc/same"), statSync(at("etc/same")).mode);
+      rmSync(at("etc/lower"));
+      rmSync(at("home"), { recursive: true });
+      mkdirSync(at("home/d"), { recursive: true });
+      rmSync(at("file"));
+      mkdirSync(at("file"));
+      writeFileSync(at("file/new"), "");
+      rmSync(at("dir"), { recursive: true });
+      writeFileSync(at("dir"), "now a file");
+      chmodSync(at("moded"), 0o700);
+      renameSync(at("again/kept"), at("renamed"));
+      mkdirSync(at("new/deep"), { recursive: true });
+      symlinkSync("/etc", at("new/link"));
+      mkdirSync(at("empty-again"));
+      rmdirSync(at("empty-again"));
+      expect(await diff()).toEqual([
+        "C /again",
+        "D /again/kept",
+        "C /dir",
+        "C /etc",
+        "C /etc/a",
+        "D /etc/lower",
+        "C /file",
+        "A /file/new",
+        "C /home",
+        "C /home/d",
+        "D /home/d/y",
+        "D /home/x",
+        "C /moded",
+        "A /new",
+        "A /new/deep",
+        "A /new/link",
+        "A /renamed",
+      ]);
+    });
+
+    test("a layer of the changes shows what the container shows", async () => {
+      const lowers = [
+        [directory("etc"), file("etc/a", "1"), file("etc/gone"), directory("home"), file("home/x"), file("file")],
+        [directory("dir"), file("dir/x"), directory("home/d"), file("home/d/y"), directory("untouched"), file("kept")],
+      ];
+      const path = await storage.view("c", ...lowers);
+      await Bun.sleep(20);
+      const at = (name: string) => join(path, name);
+      writeFileSync(at("etc/a"), "changed");
+      // A change that neither length nor time betrays.
+      const before = statSync(at("kept"), { bigint: true });
+      writeFileSync(at("kept"), "");
+      utimensNs(at("kept"), before.atimeNs, before.mtimeNs);
+      rmSync(at("etc/gone"));
+      rmSync(at("home"), { recursive: true });
+      mkdirSync(at("home/d"), { recursive: true });
+      rmSync(at("file"));
+      mkdirSync(at("file"));
+      rmSync(at("dir"), { recursive: true });
+      writeFileSync(at("dir"), "now a file");
+      chmodSync(at("untouched"), 0o1777);
+      mkdirSync(at("new/deep"), { recursive: true, mode: 0o2750 });
+      linkSync(at("etc/a"), at("new/hard"));
+      symlinkSync("/nowhere", at("new/soft"));
+      lchown(at("new/soft"), 5, 6);
+      mknod(at("new/null"), S_IFCHR | 0o622, 1, 3);
+      mknod(at("new/pipe"), S_IFIFO | 0o600, 0, 0);
+      writeFileSync(at("new/größe"), "ü");
+      writeFileSync(Buffer.concat([Buffer.from(at("new/odd")), Buffer.from([0xe9])]), "odd");
+      writeFileSync(at(`new/${"n".repeat(255)}`), "long");
+      writeFileSync(at("new/caps"), "x".repeat(3_000_000), { mode: 0o755 });
+      lsetxattr(at("new/caps"), "security.capability", Buffer.from("0100000200200000000000000000000000000000", "hex"));
+      lsetxattr(at("new"), "user.note", Buffer.from("hello"));
+      Bun.spawnSync([
+        "sh",
+        "-c",
+        'cd "$1"; truncate -s 2G sparse; printf end >>sparse; truncate -s 1G hole',
+        "",
+        at("new"),
+      ]);
+      utimensNs(at("new/deep"), 0n, 1_000_000_000_123_456_789n);
+      writeFileSync(at(".engine"), "");
+
+      const copyTo = join(storage.root, "layer.tar");
+      const diffIds = storage.diffIdsOf("c");
+      const { diffId, copy } = await storage.rootfs.pack("c", diffIds, own, { copyTo });
+      expect(copy).toEqual({ digest: diffId, size: statSync(copyTo).size });
+      expect(copy.size).toBeLessThan(5_000_000);
+      rmSync(at(".engine"));
+      await storage.rootfs.create("copy", [...diffIds, diffId]);
+      const shown = storage.rootfs.mount("copy", [...diffIds, diffId]);
+      expect(describeTree(shown)).toEqual(describeTree(path));
+      expect(statSync(join(shown, "new/sparse")).blocks).toBeLessThan(200);
+
+      // The archive alone makes the same layer.
+      await storage.layers.remove(diffId);
+      await storage.layers.unpack({ path: copyTo }, { diffId });
+      await storage.rootfs.create("again", [...diffIds, diffId]);
+      expect(describeTree(storage.rootfs.mount("again", [...diffIds, diffId]))).toEqual(describeTree(path));
+    });
+
+    test("a layer of no changes is empty; one that fails leaves nothing", async () => {
+      const path = await storage.view("c", [directory("etc"), file("etc/a", "1")]);
+      const copyTo = join(storage.root, "layer.tar");
+      const pack = () => storage.rootfs.pack("c", storage.diffIdsOf("c"), own, { copyTo });
+      const { diffId } = await pack();
+      expect(diffId).toBe("sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef");
+      rmSync(copyTo);
+      symlinkSync("../../out", join(path, "climbs"));
+      await expect(pack()).rejects.toThrow('invalid symlink "climbs" -> "../../out"');
+      expect(readdirSync(join(storage.dataRoot, "layers/tmp"))).toEqual([]);
+    });
+
+    test("an export is the whole root, with placeholders for what is mounted", async () => {
+      const path = await storage.view(
+        "c",
+        [directory("etc"), file("etc/hosts", "image's"), file("gone"), directory("dev")],
+        [file(".wh.gone"), file("b", "b", { mode: 0o4755, uid: 7, gid: 8 })],
+      );
+      linkSync(join(path, "b"), join(path, "hard"));
+      Bun.spawnSync(["truncate", "-s", "10G", join(path, "sparse")]);
+      writeFileSync(join(path, "big"), Buffer.alloc(9_000_000, "x"));
+      const archive = join(storage.root, "export.tar");
+      const out = openSync(archive, "w");
+      const root = openSync(path, O_PATH | O_DIRECTORY);
+      let largest = 0;
+      await storage.rootfs.export(
+        root,
+        [
+          { name: "dev", type: "directory" },
+          { name: "dev/console", type: "file", mode: 0o755 },
+          { name: "etc/hosts", type: "file", mode: 0o755 },
+          { name: "proc", type: "directory" },
+        ],
+        (piece) => {
+          largest = Math.max(largest, piece.length);
+          writeSync(out, piece);
+        },
+      );
+      closeSync(out);
+      closeSync(root);
+      expect(largest).toBeLessThanOrEqual(1 << 20);
+      const listed = Bun.spawnSync(["tar", "--numeric-owner", "-tvf", archive]).stdout.toString().trim().split("\n");
+      const short = listed.map((line) => line.replace(/ +/g, " ").replace(/ \S+ \S+ (?=\S+( link to \S+)?$)/, " "));
+      expect(short).toEqual([
+        "-rwsr-xr-x 7/8 1 b",
+        "-rw-r--r-- 0/0 9000000 big",
+        "drwxr-xr-x 0/0 0 dev/",
+        "drwxr-xr-x 0/0 0 etc/",
+        "hrwsr-xr-x 7/8 0 hard link to b",
+        "-rw-r--r-- 0/0 10737418240 sparse",
+        "-rwxr-xr-x 0/0 0 dev/console",
+        "-rwxr-xr-x 0/0 0 etc/hosts",
+        "drwxr-xr-x 0/0 0 proc/",
+      ]);
+    });
+
+    test("an export stops when its taker does", async () => {
+      const path = await storage.view("c", []);
+      writeFileSync(join(path, "big"), Buffer.alloc(30_000_000));
+      const root = openSync(path, O_PATH | O_DIRECTORY);
+      let pieces = 0;
+      const take = async () => {
+        if (++pieces === 3) throw new Error("enough");
+      };
+      const thrown: unknown = await storage.rootfs.export(root, [], take).catch((error) => error);
+      expect(String(thrown)).toBe("Error: enough");
+      expect(pieces).toBe(3);
+      closeSync(root);
     });
 
     test("remove leaves nothing and can be repeated", async () => {

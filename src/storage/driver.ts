@@ -31,10 +31,22 @@ export interface SnapshotDriver {
   isMounted(home: string, target: string): boolean;
   /** Removes all that prepare and mount made, but for `home` itself. */
   remove(home: string): Promise<void>;
+  /** Where what the container wrote is, mounted or not. Only to be read. */
+  writable(home: string): WritableTree;
   /** Bytes of the files that the container wrote. */
   usage(home: string): Promise<number>;
   /** The `Data` of inspect's GraphDriver. */
   data(home: string, lowers: string[], target: string): Record<string, string>;
+}
+
+/** A container's own directory. */
+export interface WritableTree {
+  directory: string;
+  /**
+   * Undefined where it holds what was changed alone, with whiteouts as a layer has them. Else it holds everything, a
+   * file that is as it came has not changed (ctime) after this moment, and what is not there is gone.
+   */
+  changedSinceNs?: string;
 }
 
 const settingKey = "storage-driver";

@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, notFound, systemError } from "../lib/errors.ts";
 import type { StateDatabase } from "../state/database.ts";
+import type { ChangedTree } from "./changes.ts";
 import { hexOf, type StoredBlob } from "./content.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import { MismatchError, storageWorkers } from "./worker-pool.ts";
@@ -28,6 +29,11 @@ export interface UnpackedLayer {
   size: number;
   /** What was written to `copyTo`; undefined without it, and where the layer was here already. */
   copy: StoredBlob | undefined;
+}
+
+/** A layer that was packed, with its archive. */
+export interface PackedLayer extends UnpackedLayer {
+  copy: StoredBlob;
 }
 
 export interface LayerStoreOptions {
@@ -104,16 +110,10 @@ export class LayerStore {
   }
 
   async #unpackNow(source: LayerSource, options: UnpackOptions): Promise<UnpackedLayer> {
-    const directory = join(this.#temporary, randomUUID());
-    mkdirSync(directory, { mode: 0o755 });
-    try {
+    return this.#make(options.signal, async (directory) => {
       const { path, stream } =
         "path" in source ? { path: source.path, stream: undefined } : { path: undefined, stream: source };
-      const {
-        diffId,
-        size,
-        source: copy,
-      } = await storageWorkers.run(
+      const layer = await storageWorkers.run(
         {
           kind: "unpack",
           directory,
@@ -124,12 +124,41 @@ export class LayerStore {
         },
         { source: stream, onProgress: options.onProgress, signal: options.signal },
       );
-      if (options.diffId !== undefined && diffId !== options.diffId)
-        throw systemError(`its diff ID is ${diffId}, not ${options.diffId}`);
-      await this.#enter(directory, diffId, size);
-      return { diffId, size, copy };
+      if (options.diffId !== undefined && layer.diffId !== options.diffId)
+        throw systemError(`its diff ID is ${layer.diffId}, not ${options.diffId}`);
+      return { diffId: layer.diffId, size: layer.size, copy: layer.source };
+    });
+  }
+
+  /**
+   * Makes a layer of what a container has changed, in one pass, and its archive, uncompressed, in the new file
+   * `copyTo`: its digest is the layer's diff ID. The caller removes the file where this throws, and sees to it that
+   * nobody writes meanwhile; where somebody does, the layer is the archive all the same.
+   */
+  async pack(
+    tree: Omit<ChangedTree, "style">,
+    { copyTo, signal }: { copyTo: string; signal?: AbortSignal },
+  ): Promise<PackedLayer> {
+    return this.#make(signal, async (directory) => {
+      const task = { kind: "pack", tree: { ...tree, style: this.#driver.whiteouts }, directory, copyTo } as const;
+      const { diffId, size, source } = await storageWorkers.run(task, { signal });
+      return { diffId, size, copy: source };
+    });
+  }
+
+  /** Has `make` fill a directory with a layer, and enters it. */
+  async #make<T extends UnpackedLayer>(
+    signal: AbortSignal | undefined,
+    make: (directory: string) => Promise<T>,
+  ): Promise<T> {
+    const directory = join(this.#temporary, randomUUID());
+    mkdirSync(directory, { mode: 0o755 });
+    try {
+      const layer = await make(directory);
+      await this.#enter(directory, layer.diffId, layer.size);
+      return layer;
     } catch (thrown) {
-      options.signal?.throwIfAborted();
+      signal?.throwIfAborted();
       if (thrown instanceof MismatchError) throw thrown;
       throw systemError(`failed to register layer: ${messageOf(thrown)}`, thrown);
     } finally {

@@ -8,7 +8,7 @@ import { mount, unmount } from "../kernel/mount.ts";
 import { lsetxattr } from "../kernel/xattr.ts";
 import { messageOf, systemError } from "../lib/errors.ts";
 import { sumFiles } from "./disk-usage.ts";
-import type { SnapshotDriver } from "./driver.ts";
+import type { SnapshotDriver, WritableTree } from "./driver.ts";
 
 /**
  * What keeps an upper directory meaningful without its mount, whatever the kernel was built with: no renamed lower
@@ -47,6 +47,10 @@ export class OverlayDriver implements SnapshotDriver {
 
   async remove(home: string): Promise<void> {
     for (const part of ["diff", "work", "empty"]) await rm(join(home, part), { recursive: true, force: true });
+  }
+
+  writable(home: string): WritableTree {
+    return { directory: join(home, "diff") };
   }
 
   usage(home: string): Promise<number> {

@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { statfs } from "../kernel/files.ts";
 import { unmount } from "../kernel/mount.ts";
 import { invalidParameter } from "../lib/errors.ts";
+import type { NewTarEntry } from "../lib/tar-writer.ts";
+import type { ChangedTree, FileChange } from "./changes.ts";
 import type { SnapshotDriver } from "./driver.ts";
-import type { LayerStore } from "./layers.ts";
+import type { LayerStore, PackedLayer } from "./layers.ts";
+import { storageWorkers } from "./worker-pool.ts";
 
 export interface RootfsOptions {
   dataRoot: string;
@@ -14,6 +17,9 @@ export interface RootfsOptions {
   layers: LayerStore;
   driver: SnapshotDriver;
 }
+
+/** What in a root file system is the engine's and not the container's: see ChangedTree. */
+export type OwnPaths = Pick<ChangedTree, "ignored" | "scaffold">;
 
 /** All methods can be called again after a crash. `diffIds` name an image's layers, the lowest first. */
 export class RootfsStore {
@@ -60,6 +66,39 @@ export class RootfsStore {
     this.unmount(id);
     await this.#driver.remove(this.#home(id));
     removeIfEmpty(this.#home(id));
+  }
+
+  /** What the container has changed of its image, sorted by path. */
+  changes(id: string, diffIds: string[], own: OwnPaths, signal?: AbortSignal): Promise<FileChange[]> {
+    const tree = { ...this.#changed(id, diffIds, own), style: this.#driver.whiteouts };
+    return storageWorkers.run({ kind: "changes", tree }, { signal });
+  }
+
+  /** Makes a layer of what the container has changed: LayerStore.pack(). */
+  pack(
+    id: string,
+    diffIds: string[],
+    own: OwnPaths,
+    options: { copyTo: string; signal?: AbortSignal },
+  ): Promise<PackedLayer> {
+    return this.#layers.pack(this.#changed(id, diffIds, own), options);
+  }
+
+  #changed(id: string, diffIds: string[], own: OwnPaths) {
+    return { ...this.#driver.writable(this.#home(id)), ...own, lowers: this.#lowers(diffIds) };
+  }
+
+  /**
+   * Gives `take` the archive of a whole root file system piece by piece, each when the last one was taken.
+   * `rootFd` is the mounted root; `placeholders` stand for what is mounted within: membersOfTree().
+   */
+  async export(
+    rootFd: number,
+    placeholders: NewTarEntry[],
+    take: (piece: Uint8Array) => Promise<void> | void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await storageWorkers.run({ kind: "export", rootFd, placeholders }, { onOutput: take, signal });
   }
 
   /** Bytes that the container wrote: SizeRw of the API. */

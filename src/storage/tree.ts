@@ -10,6 +10,7 @@ import {
   statAt,
   textOf,
   unlinkAt,
+  xattrsAt,
 } from "../kernel/at.ts";
 import { fdPath, O_DIRECTORY, O_PATH } from "../kernel/files.ts";
 import { SyscallError } from "../kernel/libc.ts";
@@ -22,6 +23,27 @@ export const isRegular = (facts: FileFacts) => (facts.mode & typeMask) === 0o100
 /** Overlayfs's mark for "what lies below is gone": a character device with the number 0/0. */
 export const isWhiteout = (facts: FileFacts) =>
   (facts.mode & typeMask) === 0o020000 && facts.devMajor === 0 && facts.devMinor === 0;
+
+/**
+ * The extended attributes of a name that belong to the file wherever it goes; undefined where there are none. Overlayfs's
+ * own marks, and the labels and signatures that one host's security modules give, do not.
+ */
+export function keptXattrs(dirFd: number, name: string): Map<string, Buffer> | undefined {
+  const kept = xattrsIfThere(dirFd, name).filter(([key]) =>
+    key.startsWith("security.") ? key === "security.capability" : !/^(trusted|user)\.overlay\./.test(key),
+  );
+  return kept.length === 0 ? undefined : new Map(kept);
+}
+
+function xattrsIfThere(dirFd: number, name: string): [key: string, value: Buffer][] {
+  try {
+    return xattrsAt(dirFd, name);
+  } catch (thrown) {
+    // Removed between two calls, or an attribute of it was.
+    if (["ENOENT", "ENODATA"].includes((thrown as { code?: string }).code ?? "")) return [];
+    throw thrown;
+  }
+}
 
 /** Opens a directory that is a direct child of `dirFd`. */
 export function openDirectoryAt(dirFd: number, name: string): number {

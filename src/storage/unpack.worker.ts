@@ -3,14 +3,17 @@ import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { messageOf } from "../lib/errors.ts";
 import { TarReader } from "../lib/tar.ts";
+import type { FileChange } from "./changes.ts";
 import { copyLayers } from "./copy.ts";
 import { decompress } from "./decompress.ts";
 import { layerLimitBytes } from "./layer-limit.ts";
+import { changesOf, exportTree, packLayer } from "./pack-tasks.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type {
   CopiedBytes,
   CopyTarget,
   FromWorker,
+  PackResult,
   ReceiveTask,
   Task,
   ToWorker,
@@ -27,12 +30,25 @@ class Inbox {
   readonly #chunks: Uint8Array[] = [];
   #isOver = false;
   #isCancelled = false;
+  #wanted = 0;
   #wake = () => {};
 
   push(chunk: Uint8Array | undefined): void {
     if (chunk === undefined) this.#isOver = true;
     else this.#chunks.push(chunk);
     this.#wake();
+  }
+
+  grant(count: number): void {
+    this.#wanted += count;
+    this.#wake();
+  }
+
+  /** Resolves when one more piece of output is wanted. */
+  async wanted(): Promise<void> {
+    for (this.throwIfCancelled(); this.#wanted === 0; this.throwIfCancelled())
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#wanted--;
   }
 
   cancel(): void {
@@ -62,6 +78,7 @@ self.onmessage = ({ data: message }: MessageEvent<ToWorker>) => {
   if (message.kind === "task") void work(message.id, message.task);
   else if (message.kind === "chunk") inbox?.push(message.chunk);
   else if (message.kind === "end") inbox?.push(undefined);
+  else if (message.kind === "more") inbox?.grant(message.count);
   else inbox?.cancel();
 };
 
@@ -81,7 +98,11 @@ async function work(id: number, task: Task): Promise<void> {
   }
 }
 
-async function perform(id: number, task: Task, inbox: Inbox): Promise<UnpackResult | CopiedBytes | undefined> {
+async function perform(
+  id: number,
+  task: Task,
+  inbox: Inbox,
+): Promise<UnpackResult | CopiedBytes | PackResult | FileChange[] | undefined> {
   switch (task.kind) {
     case "unpack":
       return unpack(id, task, inbox);
@@ -89,6 +110,16 @@ async function perform(id: number, task: Task, inbox: Inbox): Promise<UnpackResu
       return receive(id, task, inbox);
     case "copy":
       copyLayers(task.layers, task.target);
+      return undefined;
+    case "pack":
+      return packLayer(task, inbox);
+    case "changes":
+      return changesOf(task, inbox);
+    case "export":
+      await exportTree(task, inbox, (chunk) => {
+        const message: FromWorker = { id, kind: "output", chunk };
+        self.postMessage(message, [chunk.buffer as ArrayBuffer]);
+      });
       return undefined;
   }
 }

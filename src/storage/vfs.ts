@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from "node
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sumFiles } from "./disk-usage.ts";
-import type { SnapshotDriver } from "./driver.ts";
+import type { SnapshotDriver, WritableTree } from "./driver.ts";
 import { storageWorkers } from "./worker-pool.ts";
 
 export class VfsDriver implements SnapshotDriver {
@@ -34,6 +34,11 @@ export class VfsDriver implements SnapshotDriver {
   async remove(home: string): Promise<void> {
     const { diff, partial, marker } = pathsIn(home);
     for (const path of [marker, diff, partial]) await rm(path, { recursive: true, force: true });
+  }
+
+  writable(home: string): WritableTree {
+    const { diff, marker } = pathsIn(home);
+    return { directory: diff, changedSinceNs: String(statSync(marker, { bigint: true }).ctimeNs) };
   }
 
   async usage(home: string): Promise<number> {

@@ -7,10 +7,14 @@ import type { FromWorker, Task, TaskResult, ToWorker } from "./worker-protocol.t
 const idleMs = 5000;
 /** How much of an archive may be on its way to a worker. */
 const windowBytes = 1 * 1024 * 1024;
+/** How many pieces of output, of a megabyte each, may be on their way from a worker. */
+const outputWindow = 4;
 
 export interface RunOptions {
   /** The bytes of a task without a path. They are pulled only as fast as the worker takes them. */
   source?: AsyncIterable<Uint8Array>;
+  /** Takes what an export task sends. The next piece comes when it has resolved; where it rejects the task is cancelled. */
+  onOutput?: (chunk: Uint8Array) => Promise<void> | void;
   onProgress?: (bytesRead: number) => void;
   signal?: AbortSignal;
 }
@@ -19,6 +23,7 @@ export interface RunOptions {
 export class MismatchError extends BrigError {}
 
 interface Job {
+  onOutput: (chunk: Uint8Array) => void;
   onTaken: (bytes: number, isEarlier: boolean) => void;
   resolve: (result: unknown) => void;
   reject: (error: Error) => void;
@@ -36,7 +41,7 @@ class WorkerPool {
 
   /** Has a worker do a task. Rejects with what went wrong there, or with the signal's reason; then it has stopped. */
   async run<T extends Task>(task: T, options: RunOptions = {}): Promise<TaskResult<T>> {
-    const { source, onProgress, signal } = options;
+    const { source, onOutput, onProgress, signal } = options;
     signal?.throwIfAborted();
     const member = this.#pick();
     const id = ++this.#lastId;
@@ -52,13 +57,26 @@ class WorkerPool {
         onProgress?.(read);
         wake();
       };
-      member.jobs.set(id, { onTaken, resolve, reject });
+      member.jobs.set(id, { onTaken, onOutput: (chunk) => deliver(chunk), resolve, reject });
     }).finally(() => {
       isSettled = true;
       wake();
     });
     const cancel = () => send({ id, kind: "cancel" });
     let sourceFailure: { thrown: unknown } | undefined;
+    const failed = (thrown: unknown) => {
+      sourceFailure ??= { thrown };
+      cancel();
+    };
+    let delivered: Promise<void> = Promise.resolve();
+    const deliver = (chunk: Uint8Array) => {
+      delivered = delivered.then(async () => {
+        if (sourceFailure !== undefined) return;
+        await onOutput?.(chunk);
+        if (!isSettled) send({ id, kind: "more", count: 1 });
+      });
+      delivered.catch(failed);
+    };
     const feed = async (chunks: AsyncIterable<Uint8Array>) => {
       for await (const chunk of chunks) {
         if (isSettled) return;
@@ -73,13 +91,12 @@ class WorkerPool {
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       send({ id, kind: "task", task });
-      if (source !== undefined)
-        void feed(source).catch((thrown) => {
-          sourceFailure = { thrown };
-          cancel();
-        });
+      if (source !== undefined) void feed(source).catch(failed);
+      if (onOutput !== undefined) send({ id, kind: "more", count: outputWindow });
       // A source that hangs is not waited for: the worker answers a cancel by itself.
-      return (await result) as TaskResult<T>;
+      const value = (await result) as TaskResult<T>;
+      await delivered;
+      return value;
     } catch (thrown) {
       signal?.throwIfAborted();
       throw sourceFailure === undefined ? thrown : sourceFailure.thrown;
@@ -104,6 +121,7 @@ class WorkerPool {
     worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       const job = member.jobs.get(message.id);
       if (message.kind === "taken") job?.onTaken(message.bytes, message.isEarlier);
+      else if (message.kind === "output") job?.onOutput(message.chunk);
       else if (message.kind === "done") job?.resolve(message.result);
       else if (message.isMismatch) job?.reject(new MismatchError("system", message.message));
       else job?.reject(systemError(message.message));

@@ -1,4 +1,6 @@
 /** What the daemon and its storage workers say to each other. */
+import type { NewTarEntry } from "../lib/tar-writer.ts";
+import type { ChangedTree, FileChange } from "./changes.ts";
 import type { WhiteoutStyle } from "./unpack.ts";
 
 /** A file to which bytes are written as they come. */
@@ -34,7 +36,29 @@ export interface CopyTask {
   target: string;
 }
 
-export type Task = UnpackTask | ReceiveTask | CopyTask;
+/** Makes a layer of what a container has changed: its archive, and in `directory` what that unpacks to. */
+export interface PackTask {
+  kind: "pack";
+  tree: ChangedTree;
+  directory: string;
+  /** A new file for the archive. */
+  copyTo: string;
+}
+
+/** Sends the archive of a whole tree in output messages, no more of them than were asked for. */
+export interface ExportTask {
+  kind: "export";
+  /** Open for as long as the task runs. */
+  rootFd: number;
+  placeholders: NewTarEntry[];
+}
+
+export interface ChangesTask {
+  kind: "changes";
+  tree: ChangedTree;
+}
+
+export type Task = UnpackTask | ReceiveTask | CopyTask | PackTask | ExportTask | ChangesTask;
 
 export interface UnpackResult {
   /** sha256:… of the archive, decompressed. */
@@ -50,21 +74,36 @@ export interface CopiedBytes {
   size: number;
 }
 
+export interface PackResult {
+  /** sha256:… of the archive. */
+  diffId: string;
+  /** Bytes of all files in it. */
+  size: number;
+  /** The archive at `copyTo`. */
+  source: CopiedBytes;
+}
+
 export type TaskResult<T extends Task> = T extends UnpackTask
   ? UnpackResult
   : T extends ReceiveTask
     ? CopiedBytes
-    : undefined;
+    : T extends PackTask
+      ? PackResult
+      : T extends ChangesTask
+        ? FileChange[]
+        : undefined;
 
 export type ToWorker =
   | { id: number; kind: "task"; task: Task }
   | { id: number; kind: "chunk"; chunk: Uint8Array }
   | { id: number; kind: "end" }
+  | { id: number; kind: "more"; count: number }
   | { id: number; kind: "cancel" };
 
 export type FromWorker =
   /** `isEarlier`: read from what an earlier attempt had left. */
   | { id: number; kind: "taken"; bytes: number; isEarlier: boolean }
-  | { id: number; kind: "done"; result: UnpackResult | CopiedBytes | undefined }
+  | { id: number; kind: "output"; chunk: Uint8Array }
+  | { id: number; kind: "done"; result: UnpackResult | CopiedBytes | PackResult | FileChange[] | undefined }
   /** `isMismatch`: the bytes are not those that `expected` names, whatever else went wrong. */
   | { id: number; kind: "failed"; message: string; isMismatch: boolean };

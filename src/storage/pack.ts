@@ -1,0 +1,191 @@
+/** Trees as tar archives: what export sends, and what becomes a layer. */
+import { readSync } from "node:fs";
+import { closeFast, dataRuns, type FileFacts, openAt, readlinkAt, statAt } from "../kernel/at.ts";
+import { O_NONBLOCK, O_RDONLY } from "../kernel/files.ts";
+import type { TarType } from "../lib/tar.ts";
+import type { SparseRun } from "../lib/tar-sparse.ts";
+import { type NewTarEntry, storedBytes, tarEnd, tarHeader, tarPadding } from "../lib/tar-writer.ts";
+import { type ChangedTree, layerMembers } from "./changes.ts";
+import { isRegular, keptXattrs } from "./tree.ts";
+import { type TreeEntry, walkTree } from "./walk.ts";
+
+/** A member of an archive to be. Names have one character per byte. */
+export interface PackedMember {
+  entry: NewTarEntry;
+  /** A file whose contents are to be read; its size and time are those it has when it is opened. */
+  file?: { dirFd: number; name: string };
+  /** What has several names: all but the first become links to that. */
+  identity?: string;
+}
+
+/** How much of an archive comes at a time. */
+export const packBytes = 1 << 20;
+/** A hole that is smaller is sent as zeros. */
+const holeBytes = 64 * 1024;
+const runsLimit = 10_000;
+
+/** Members of a layer: `.wh.` files for what is gone. */
+export function* membersOfLayer(tree: ChangedTree): Generator<PackedMember> {
+  for (const member of layerMembers(tree)) {
+    if (member.kind === "entry") {
+      // A file that is really called so cannot be told from a whiteout.
+      if (member.entry.name.startsWith(".wh.")) continue;
+      const packed = memberOf(member.entry);
+      if (packed !== undefined) yield packed;
+      continue;
+    }
+    const slash = member.path.lastIndexOf("/") + 1;
+    const name =
+      member.kind === "opaque"
+        ? `${member.path}/.wh..wh..opq`
+        : `${member.path.slice(0, slash)}.wh.${member.path.slice(slash)}`;
+    yield { entry: { name, type: "file", mode: 0o600, size: 0 } };
+  }
+}
+
+/**
+ * Members of a whole tree. `placeholders` stand for what is mounted over it: files and links replace whatever file is
+ * there, directories are added where nothing is. They come last.
+ */
+export function* membersOfTree(root: number, placeholders: NewTarEntry[] = []): Generator<PackedMember> {
+  const missing = new Map(placeholders.map((entry) => [entry.name, entry]));
+  for (const entry of walkTree(root)) {
+    const isReplaced = missing.has(entry.path) && missing.get(entry.path)!.type !== "directory";
+    if (isReplaced && typeOf(entry.facts) !== "directory") continue;
+    missing.delete(entry.path);
+    const packed = memberOf(entry);
+    if (packed !== undefined) yield packed;
+  }
+  for (const entry of missing.values())
+    yield { entry: entry.type === "directory" ? { ...entry, name: `${entry.name}/` } : entry };
+}
+
+/** undefined for what no archive can hold, sockets, and for what has vanished. */
+function memberOf({ path, name, dirFd, facts }: TreeEntry): PackedMember | undefined {
+  const type = typeOf(facts);
+  if (type === undefined) return undefined;
+  const { uid, gid, mtimeSeconds, mtimeNanos } = facts;
+  const mode = facts.mode & 0o7777;
+  const entry: NewTarEntry = { name: path, type, mode, uid, gid, mtimeSeconds, mtimeNanos };
+  if (type === "directory") entry.name = `${path}/`;
+  const identity = facts.links > 1 && type !== "directory" ? facts.identity : undefined;
+  if (type === "file") return { entry, file: { dirFd, name }, identity };
+  if (type === "char" || type === "block") {
+    entry.devMajor = facts.devMajor;
+    entry.devMinor = facts.devMinor;
+  }
+  try {
+    if (type === "symlink") entry.linkName = readlinkAt(dirFd, name);
+    entry.xattrs = keptXattrs(dirFd, name);
+  } catch (thrown) {
+    if (hasVanished(thrown)) return undefined;
+    throw thrown;
+  }
+  return { entry, identity };
+}
+
+const types = new Map<number, TarType>([
+  [0o010000, "fifo"],
+  [0o020000, "char"],
+  [0o040000, "directory"],
+  [0o060000, "block"],
+  [0o100000, "file"],
+  [0o120000, "symlink"],
+]);
+
+const typeOf = (facts: FileFacts) => types.get(facts.mode & 0o170000);
+
+const hasVanished = (thrown: unknown) =>
+  ["ENOENT", "ENOTDIR", "ELOOP", "EINVAL", "ENXIO"].includes((thrown as { code?: string }).code ?? "");
+
+/**
+ * The archive of members, in pieces of at most `packBytes`. A piece is good until the next one is asked for, unless
+ * `isKept`: then each has memory of its own. Files that vanish before they are opened are left out; those that shrink
+ * while they are read end in zeros.
+ */
+export function* packTar(members: Iterable<PackedMember>, isKept = false): Generator<Buffer> {
+  let piece = Buffer.allocUnsafeSlow(packBytes);
+  let used = 0;
+  const full = () => {
+    const done = piece.subarray(0, used);
+    if (isKept) piece = Buffer.allocUnsafeSlow(packBytes);
+    used = 0;
+    return done;
+  };
+  function* put(bytes: Buffer): Generator<Buffer> {
+    for (let done = 0; done < bytes.length; ) {
+      const length = bytes.copy(piece, used, done);
+      used += length;
+      done += length;
+      if (used === packBytes) yield full();
+    }
+  }
+  /** Sends `length` bytes of a file from `offset` on, or zeros where it has no more. */
+  function* putFile(fd: number, offset: number, length: number): Generator<Buffer> {
+    for (let done = 0; done < length; ) {
+      const wanted = Math.min(length - done, packBytes - used);
+      const read = readSync(fd, piece, used, wanted, offset + done);
+      if (read === 0) piece.fill(0, used, used + wanted);
+      used += read || wanted;
+      done += read || wanted;
+      if (used === packBytes) yield full();
+    }
+  }
+  /** By identity: the name of what is in the archive already. */
+  const sent = new Map<string, string>();
+  for (const { entry, file, identity } of members) {
+    const first = identity === undefined ? undefined : sent.get(identity);
+    if (first !== undefined || file === undefined) {
+      const link = { type: "link", linkName: first, xattrs: undefined } as const;
+      yield* put(tarHeader(first === undefined ? entry : { ...entry, ...link }, { names: "latin1" }));
+      if (identity !== undefined && first === undefined) sent.set(identity, entry.name);
+      continue;
+    }
+    const fd = openFile(file.dirFd, file.name);
+    if (fd === undefined) continue;
+    try {
+      const facts = statAt(fd, "");
+      if (facts === undefined || !isRegular(facts)) continue;
+      const { size, mtimeSeconds, mtimeNanos } = facts;
+      const runs = runsOf(fd, facts, file.name);
+      const xattrs = keptXattrs(file.dirFd, file.name);
+      yield* put(tarHeader({ ...entry, size, mtimeSeconds, mtimeNanos, xattrs }, { names: "latin1", runs }));
+      for (const { offset, length } of runs ?? [{ offset: 0, length: size }]) yield* putFile(fd, offset, length);
+      yield* put(tarPadding(runs === undefined ? size : storedBytes(runs)));
+      if (identity !== undefined) sent.set(identity, entry.name);
+    } finally {
+      closeFast(fd);
+    }
+  }
+  yield* put(tarEnd());
+  if (used > 0) yield full();
+}
+
+/** Never waits for the other end of a pipe that has taken the file's place. */
+function openFile(dirFd: number, name: string): number | undefined {
+  try {
+    return openAt(dirFd, name, O_RDONLY | O_NONBLOCK);
+  } catch (thrown) {
+    if (hasVanished(thrown)) return undefined;
+    throw thrown;
+  }
+}
+
+/** Where a file has data; undefined where it has no holes worth a map. */
+function runsOf(fd: number, { size, blocks }: FileFacts, name: string): SparseRun[] | undefined {
+  if (size - blocks * 512 < holeBytes) return undefined;
+  for (let least = holeBytes; ; least *= 4) {
+    const runs: SparseRun[] = [];
+    for (const run of dataRuns(fd, size, name)) {
+      const last = runs.at(-1);
+      if (last !== undefined && run.offset - last.offset - last.length < least)
+        last.length = run.offset + run.length - last.offset;
+      else runs.push(run);
+      if (runs.length > runsLimit) break;
+    }
+    if (runs.length > runsLimit) continue;
+    if (runs.length === 1 && runs[0]!.length === size) return undefined;
+    // A map without an entry is not understood everywhere.
+    return runs.length === 0 ? [{ offset: size, length: 0 }] : runs;
+  }
+}
