@@ -199,6 +199,20 @@ describe("what is broken off leaves nothing", () => {
     expect((await docker("load", "-i", path("large.tar"))).code).toBe(0);
   });
 
+  test("a daemon that is killed with -9", async () => {
+    await docker("rmi", "large:1");
+    const without = blobs();
+    const layers = readdirSync(path("data/layers"));
+    const loading = docker("load", "-i", path("large.tar"));
+    while (blobs().length === without.length) await Bun.sleep(1);
+    await daemon.end("SIGKILL");
+    expect((await loading).code).toBe(1);
+    await daemon.start();
+    expect(blobs()).toEqual(without);
+    expect(readdirSync(path("data/layers"))).toEqual(layers);
+    expect((await docker("load", "-i", path("large.tar"))).code).toBe(0);
+  });
+
   test("a disk that is full", async () => {
     const other = new TestDaemon();
     mkdirSync(`${other.root}/data`);

@@ -183,6 +183,10 @@ describe("save", () => {
   test("has each blob once, whatever shares it, and all tags of a bare name", async () => {
     const [one, two] = [await imageOf(["base", "one"]), await imageOf(["base", "two"])];
     await load(ociLayout(one, { "io.containerd.image.name": "docker.io/library/a:1" }));
+    bench.images.tag("a:1", "constructor", "toString");
+    expect(JSON.parse((await save("constructor")).repositories!.toString())).toEqual({
+      constructor: { toString: topOf(one) },
+    });
     await load(ociLayout(two, { "io.containerd.image.name": "docker.io/library/a:2" }));
     bench.images.tag("a:1", "a", "also");
     const saved = await save("a", "a:1");

@@ -158,7 +158,8 @@ function documentsFor(images: Saved[]): [name: string, text: string][] {
     }));
   });
   const entries = new Map<string, { RepoTags: string[] | null }>();
-  const repositories: Record<string, Record<string, string>> = {};
+  // Names come from strangers: `constructor` is one.
+  const repositories: Record<string, Record<string, string>> = Object.create(null);
   for (const { record, manifest, tags, foreign } of images) {
     const known = entries.get(record.id);
     const names = [...(known?.RepoTags ?? []), ...tags.map(familiarString)];
