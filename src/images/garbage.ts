@@ -59,11 +59,12 @@ export class Garbage {
   /** Removes those of the candidates that nothing needs. Returns the layers that went. */
   async collect(blobs: Iterable<string>, diffIds: Iterable<string>): Promise<string[]> {
     const { neededBlobs, neededLayers } = this.#needed();
-    for (const digest of blobs) if (!neededBlobs.has(digest) && !this.#holds.has(digest)) this.#content.remove(digest);
+    const garbage = [...new Set(blobs)].filter((digest) => !neededBlobs.has(digest) && !this.#holds.has(digest));
+    const blobRemovals = garbage.map((digest) => this.#content.remove(digest));
     const removed = [...new Set(diffIds)].filter(
       (diffId) => !neededLayers.has(diffId) && !this.#holds.has(diffId) && this.#layers.has(diffId),
     );
-    await Promise.all(removed.map((diffId) => this.#removeLayer(diffId)));
+    await Promise.all([...blobRemovals, ...removed.map((diffId) => this.#removeLayer(diffId))]);
     return removed;
   }
 

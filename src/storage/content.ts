@@ -11,6 +11,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { invalidParameter, notFound, systemError } from "../lib/errors.ts";
 import { storageWorkers } from "./worker-pool.ts";
@@ -173,9 +174,17 @@ export class ContentStore {
     return freed;
   }
 
-  /** Removes a blob; one that is not here is no error. */
-  remove(digest: string): void {
-    rmSync(this.pathOf(digest), { force: true });
+  /** Removes a blob; one that is not here is no error. It is gone at once; resolves when its room on disk is free. */
+  async remove(digest: string): Promise<void> {
+    // The kernel takes its time to free a large file: that is not for the event loop.
+    const doomed = join(this.#ingest, randomUUID());
+    try {
+      renameSync(this.pathOf(digest), doomed);
+    } catch (thrown) {
+      if ((thrown as { code?: string }).code === "ENOENT") return;
+      throw thrown;
+    }
+    await rm(doomed, { force: true });
   }
 
   /** All digests in the store. */
