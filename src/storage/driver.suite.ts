@@ -131,6 +131,24 @@ export function driverSuite(name: DriverName): void {
       expect(statSync(one).mode & 0o7777).toBe(0o755);
     });
 
+    test("the same layer several times counts where it is highest", async () => {
+      const empty: TestMember[] = [];
+      const twice = [directory("d"), file("d/a", "a"), file(".wh.gone"), file("f", "twice")];
+      const between = [file(".wh.d"), file("f", "between"), file("between", "b")];
+      const path = await storage.view(
+        "c",
+        empty,
+        [directory("d"), file("d/hidden"), file("gone")],
+        twice,
+        between,
+        twice,
+        empty,
+      );
+      expect(readdirSync(path).sort()).toEqual(["between", "d", "f"]);
+      expect(readdirSync(join(path, "d"))).toEqual(["a"]);
+      expect(readFileSync(join(path, "f"), "utf8")).toBe("twice");
+    });
+
     test("what was written is there after unmount and mount", async () => {
       const diffId = await storage.layer(file("a", "1"));
       await storage.rootfs.create("c", [diffId]);

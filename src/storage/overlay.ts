@@ -104,7 +104,8 @@ function checkWhiteouts(directory: string): void {
 }
 
 function mountOverlay(home: string, lowers: string[], target: string): void {
-  let stack = lowers.toReversed();
+  // Overlayfs takes no layer twice. The upper one has all that the lower one has, and hides all that it hides.
+  let stack = [...new Set(lowers.toReversed())];
   if (stack.length === 0) {
     // An image without layers; overlayfs wants a lower directory all the same.
     const empty = join(home, "empty");
