@@ -101,6 +101,12 @@ describe("an image of several platforms", () => {
     expect((await brig(...inspect)).stdout).toBe(`${elsewhere}\n`);
     expect((await brig("history", "-q", "--platform", `linux/${elsewhere}`, "multi:1")).code).toBe(0);
     const tree = (await brig("images", "--tree", "multi")).stdout;
+    if ((await run(["docker", "--version"])).stdout.startsWith("Docker version 28.2"))
+      for (const columns of [120, 40]) {
+        const onTerminal = (program: string) =>
+          run(["script", "-qec", `stty cols ${columns}; ${program} -H ${daemon.host} images --tree`, "/dev/null"]);
+        expect((await onTerminal(brigBinary)).stdout).toBe((await onTerminal("docker")).stdout);
+      }
     expect(tree).toContain(`├─ linux/${here} `);
     expect(tree).toContain(`└─ linux/${elsewhere} `);
   });
