@@ -14,6 +14,7 @@ export class ArchiveLayers {
   readonly #report: Report;
   readonly #signal: AbortSignal;
   readonly #over = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
   /** By the blob's digest; what went wrong is of interest only if the blob turns out to be a layer. */
   readonly #early = new Map<string, Promise<{ diffId: string } | { failure: unknown }>>();
 
@@ -49,7 +50,15 @@ export class ArchiveLayers {
     return this.#unpackNow(layer, diffId);
   }
 
-  async #unpackNow(layer: BlobRecord, diffId: string | undefined): Promise<string> {
+  #unpackNow(layer: BlobRecord, diffId: string | undefined): Promise<string> {
+    const work = this.#unpackUncounted(layer, diffId);
+    const end = () => this.#running.delete(work);
+    this.#running.add(work);
+    work.then(end, end);
+    return work;
+  }
+
+  async #unpackUncounted(layer: BlobRecord, diffId: string | undefined): Promise<string> {
     const { layers, content } = this.#rooms;
     if (diffId !== undefined) {
       await this.#hold.add(diffId);
@@ -84,6 +93,6 @@ export class ArchiveLayers {
   /** Stops what is still under way; resolves when nothing is. */
   async end(): Promise<void> {
     this.#over.abort(new Error("context canceled"));
-    await Promise.all(this.#early.values());
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
 }

@@ -36,8 +36,10 @@ export class Garbage {
   /** Begins to keep things alive; release() in any case. */
   hold(): Hold {
     const held = new Set<string>();
+    let isReleased = false;
     return {
       add: async (...digests) => {
+        if (isReleased) throw new Error("a hold that was released cannot hold more");
         for (const digest of digests) {
           if (held.has(digest)) continue;
           held.add(digest);
@@ -46,6 +48,7 @@ export class Garbage {
         for (const digest of digests) await this.#removals.get(digest);
       },
       release: () => {
+        isReleased = true;
         for (const digest of held) {
           const left = this.#holds.get(digest)! - 1;
           if (left === 0) this.#holds.delete(digest);

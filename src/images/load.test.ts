@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { mediaTypes } from "../distribution/media-types.ts";
 import { sha256Of } from "../lib/reference.ts";
@@ -262,6 +263,22 @@ test("a layer that unpacks to more than the limit is refused, and leaves nothing
   bench.layers.limitBytes = 1 << 19;
   await expect(load(await tarOf(ociLayout(image, {})))).rejects.toThrow("more than 524288 bytes (max-layer-size)");
   await expect(load(await tarOf(await dockerArchive(image, ["app:1"])))).rejects.toThrow("(max-layer-size)");
+  expect(bench.leftovers()).toEqual([]);
+});
+
+test("one bad layer ends the others too, also where all blobs are here already", async () => {
+  const good = await imageOf(["one", randomBytes(4 << 20).toString("latin1")]);
+  const [, large] = good.layers;
+  const image = await imageOf(["one", ""], {
+    rootfs: { type: "layers", diff_ids: [`sha256:${"1".repeat(64)}`, large!.diffId] },
+  });
+  const manifest = JSON.parse(image.manifest.toString());
+  Object.assign(manifest.layers[1], { digest: large!.digest, size: large!.size });
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  const blobs = new Map([...image.blobs, ...good.blobs]);
+  for (const blob of blobs.values()) await bench.content.write(blob);
+  const layout = ociLayout({ ...image, blobs, manifest: bytes, manifestDigest: sha256Of(bytes) }, {});
+  await expect(load(await tarOf(layout))).rejects.toThrow("failed to register layer");
   expect(bench.leftovers()).toEqual([]);
 });
 
