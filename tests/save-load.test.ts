@@ -143,6 +143,27 @@ describe("an image of several platforms", () => {
     await docker("rmi", "multi:1");
   });
 
+  test("goes to podman and comes back", async () => {
+    const podman = (...args: string[]) =>
+      run(["podman", "--root", path("podman"), "--runroot", path("podman-run"), "--storage-driver", "vfs", ...args]);
+    await docker("load", "-qi", path("multi.tar"));
+    const id = (await docker("image", "inspect", "-f", "{{.Id}}", "multi:1")).stdout;
+    await docker("save", "-o", path("for-podman.tar"), "multi:1");
+    await docker("rmi", "multi:1");
+    expect((await podman("load", "-qi", path("for-podman.tar"))).stdout).toContain("docker.io/library/multi:1");
+    for (const format of ["docker-archive", "oci-archive"]) {
+      const archive = path(`podman-${format}.tar`);
+      expect(await podman("save", "--format", format, "-o", archive, "multi:1")).toMatchObject({ code: 0 });
+      expect((await docker("load", "-qi", archive)).stdout).toBe("Loaded image: multi:1\n");
+      if (format === "docker-archive")
+        expect((await docker("image", "inspect", "-f", "{{.Id}}", "multi:1")).stdout).toBe(id);
+      expect((await docker("run", "--rm", "multi:1", "cat", "/file0")).stdout).toBe(here);
+    }
+    await podman("rmi", "-af");
+    await docker("rmi", "multi:1");
+    await docker("image", "prune", "-f");
+  });
+
   test("is pulled platform by platform under one name", async () => {
     const name = `${registry}/multi:1`;
     await skopeo("--all", "--dest-tls-verify=false", `oci-archive:${path("multi.tar")}`, `docker://${name}`);
