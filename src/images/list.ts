@@ -100,7 +100,11 @@ function testFor(rooms: ImageRooms, name: string, values: string[]): (record: Im
   switch (name) {
     case "dangling": {
       const isWanted = booleanOf(values);
-      return (record) => rooms.store.isDangling(record) === isWanted;
+      // An image that a newer one took the tag from keeps its digest's name, and dangles all the same.
+      return ({ id }) => {
+        const names = rooms.store.referencesOf(id);
+        return isWanted ? !names.some(isTag) : names.length > 0;
+      };
     }
     case "label":
       return ({ labels }) => values.every((value) => hasLabel(labels, value));

@@ -175,6 +175,22 @@ describe("a pull", () => {
   });
 });
 
+test("an image that a newer one took the tag from dangles, though its digest still names it", async () => {
+  const old = await pull();
+  image = await imageOf(["newer"]);
+  const fresh = await pull();
+  const list = (dangling: string) =>
+    bench.images
+      .list({ all: false, sharedSize: false, filters: new Map([["dangling", [dangling]]]) })
+      .map(({ Id }) => Id)
+      .sort();
+  expect(list("true")).toEqual([old.id]);
+  expect(list("false")).toEqual([old.id, fresh.id].sort());
+  const { deleted } = await bench.images.prune(new Map());
+  expect(deleted).toContainEqual({ Deleted: old.id });
+  expect(list("false")).toEqual([fresh.id]);
+});
+
 describe("a pull that is cancelled", () => {
   const size = 3 << 20;
   let digest: string;

@@ -78,7 +78,7 @@ async function removeNameless(
 ): Promise<void> {
   for (const { id } of images) {
     const record = rooms.store.byId(id);
-    if (record && rooms.store.isDangling(record)) await removeImage(rooms, record, options, true, items);
+    if (record && rooms.store.isNameless(record)) await removeImage(rooms, record, options, true, items);
   }
 }
 
@@ -160,7 +160,7 @@ async function removeImage(
   for (let index = chains.length - 1; index >= 0; index--)
     if (removed.has(record.diffIds[index]!)) items.push({ Deleted: chains[index]! });
   const parent = rooms.store.byId(record.parent ?? "");
-  if (parent && !noPrune && rooms.store.isDangling(parent) && !findObstacle(rooms, parent, true))
+  if (parent && !noPrune && rooms.store.isNameless(parent) && !findObstacle(rooms, parent, true))
     await removeImage(rooms, parent, { force: false, noPrune }, true, items);
 }
 

@@ -100,7 +100,7 @@ export class ImageStore {
   }
 
   /** Whether no reference leads to an image. */
-  isDangling(record: ImageRecord): boolean {
+  isNameless(record: ImageRecord): boolean {
     return this.referencesOf(record.id).length === 0 && !this.isHiddenVariant(record);
   }
 
