@@ -8,9 +8,11 @@ import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
 const spoken = Bun.spawnSync(["docker", "--version"]).stdout.toString().startsWith("Docker version 28.2.");
 
 const words = (text: string) => text.trim().split(/\s+/);
-const direct = words(`create run start stop restart kill pause unpause rm rename wait attach exec logs ps inspect top
+const direct =
+  words(`commit create diff export run start stop restart kill pause unpause rm rename wait attach exec logs ps inspect top
   port load save import pull images tag rmi events info version update stats history`);
-const ofContainer = words(`create run start stop restart kill pause unpause rm remove rename wait attach exec logs ls
+const ofContainer =
+  words(`commit create diff export run start stop restart kill pause unpause rm remove rename wait attach exec logs ls
   list ps inspect top port update stats prune`);
 const ofImage = words("load save import pull ls list inspect tag rm remove prune history");
 const commands = [

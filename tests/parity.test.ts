@@ -71,6 +71,16 @@ const scripts: Record<string, string> = {
     docker inspect -f '{{.State.Nope}}' pp; docker inspect -f '{{' pp; docker inspect pp nosuch | head -3
     docker inspect pp | sed '/At"/d'; docker inspect --format json pp | wc -l; docker inspect -s alpine | head -1
     docker image inspect alpine; docker rm -f pp`,
+  "diff, export and commit": `
+    docker run --name pp alpine sh -c 'echo a >/a; rm -r /www; rm /bin/ls'; docker diff pp; docker container diff pp
+    docker export pp | tar -t | grep -v /; docker export -o /nosuch/x pp; docker export -o /tmp pp; docker export nosuch
+    docker diff nosuch; docker diff; docker commit; docker commit nosuch; docker commit pp Bad; docker commit pp a@sha256:x
+    docker commit -a me -m words -c 'ENV A=b' -c 'CMD x' pp committed:1; docker commit -c 'FROM x' pp; docker commit '' a
+    docker commit -c 'SHELL ["x"]' pp; docker commit -p=false pp committed:2; docker commit --pause=bad pp
+    docker history committed:1 | tr -s ' '; docker history -q committed:1 | wc -l; docker history --no-trunc -H=false committed:1
+    docker history --format '{{.CreatedBy}} {{.Comment}} {{.Size}}' committed:1; docker image inspect committed:1
+    docker run --name qq committed:1 true; docker rm pp; docker rmi committed:1; docker rm qq
+    docker rmi committed:1 committed:2`,
   "other commands": `
     docker nosuch; docker container nosuch; docker -x; docker ps x; docker images a b; docker stop
     docker rename a; docker pull; docker pull Bad; docker pull a:b:c; docker pull -a alpine:latest; docker help nosuch

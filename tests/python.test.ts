@@ -4,7 +4,18 @@ import { resolve } from "node:path";
 import { run, TestDaemon } from "./support/daemon.ts";
 
 const suite = resolve(import.meta.dir, "python/suite.py");
-const groups = ["Creating", "Mounting", "Living", "Logging", "Attaching", "Executing", "Models", "Events", "System"];
+const groups = [
+  "Creating",
+  "Mounting",
+  "Living",
+  "Logging",
+  "Attaching",
+  "Executing",
+  "Models",
+  "Events",
+  "Committing",
+  "System",
+];
 
 const daemon = new TestDaemon();
 beforeAll(async () => {

@@ -2,6 +2,8 @@
  * What older versions of the API have otherwise (Engine API, version history). The rooms know only the newest one:
  * requests of older clients are brought up to it, answers to them are brought down.
  */
+
+import type { InspectedImage } from "../images/images.ts";
 import { invalidParameter } from "../lib/errors.ts";
 import type {
   ContainerInspectResponse,
@@ -121,16 +123,18 @@ const emptyImageConfig = {
 };
 
 /** GET /images/{name}/json for a client of `minor`. */
-export function downgradeImage(image: ImageInspect, minor: number): ImageInspect {
-  if (minor >= 52) return image;
-  const old: ImageInspect & { Parent: string; DockerVersion: string; VirtualSize?: number } = {
-    Parent: "",
-    DockerVersion: "",
-    ...image,
-  };
+export function downgradeImage(image: ImageInspect | InspectedImage, minor: number): ImageInspect {
+  const old: Partial<InspectedImage> & { VirtualSize?: number } = { ...image };
+  if (minor >= 45) {
+    delete old.Container;
+    delete old.ContainerConfig;
+  }
+  if (minor >= 52) return old as ImageInspect;
+  old.Parent ??= "";
+  old.DockerVersion ??= "";
   if (minor < 50 && image.Config) old.Config = { ...emptyImageConfig, ...image.Config } as ImageInspect["Config"];
   if (minor < 44) old.VirtualSize = image.Size ?? 0;
-  return old;
+  return old as ImageInspect;
 }
 
 /** GET /events: containers' and images' events had their actor's main features on top until 1.51. */

@@ -1,6 +1,7 @@
 /** Containers (Engine API, tag Container). */
 import { invalidParameter, notImplemented } from "../lib/errors.ts";
 import { joinStreams, streamType } from "./attachment.ts";
+import { ClientGone } from "./body.ts";
 import { ClientStream } from "./client-stream.ts";
 import { downgradeInspect, downgradeSummaries, platformOf, upgradeCreateBody } from "./compatibility.ts";
 import type { Exchange } from "./exchange.ts";
@@ -32,6 +33,9 @@ export function containerRoutes({ containers }: ApiRooms): Route[] {
     { method: "GET", path: "/containers/{id}/json", handle: bound(inspect) },
     { method: "GET", path: "/containers/{id}/top", handle: bound(top) },
     { method: "GET", path: "/containers/{id}/logs", handle: bound(sendLogs) },
+    { method: "GET", path: "/containers/{id}/changes", handle: bound(changes) },
+    { method: "GET", path: "/containers/{id}/export", handle: bound(exportFiles) },
+    { method: "POST", path: "/commit", handle: bound(commit) },
     { method: "GET", path: "/containers/{id}/stats", handle: bound(stats) },
     { method: "GET", path: "/containers/{id}/attach/ws", handle: bound(attachByWebSocket), hijacks: true },
     { method: "POST", path: "/containers/{id}/attach", handle: bound(attach), hijacks: true },
@@ -107,6 +111,39 @@ async function remove(containers: ContainersRoom, exchange: Exchange): Promise<v
 async function prune(containers: ContainersRoom, exchange: Exchange): Promise<void> {
   const { deleted, spaceReclaimed } = await containers.prune(filtersOf(exchange.query));
   exchange.json(200, { ContainersDeleted: deleted, SpaceReclaimed: spaceReclaimed });
+}
+
+async function changes(containers: ContainersRoom, exchange: Exchange): Promise<void> {
+  const found = await containers.diff(exchange.name, exchange.clientGone);
+  exchange.json(200, found.length === 0 ? null : found);
+}
+
+async function exportFiles(containers: ContainersRoom, exchange: Exchange): Promise<void> {
+  let client: ClientStream | undefined;
+  const take = async (piece: Uint8Array) => {
+    client ??= exchange.stream("application/octet-stream");
+    if (!(await client.write(piece))) throw new ClientGone();
+  };
+  await containers.export(exchange.name, take, exchange.clientGone);
+  client?.end();
+}
+
+async function commit(containers: ContainersRoom, exchange: Exchange): Promise<void> {
+  const { query, clientGone } = exchange;
+  const { HostConfig: _, NetworkingConfig: __, ...config } = (await exchange.body(createBody)) ?? {};
+  const name = stringOf(query, "container");
+  if (name === undefined) throw invalidParameter('invalid name or ID supplied: ""');
+  const Id = await containers.commit(name, {
+    repo: stringOf(query, "repo") ?? "",
+    tag: stringOf(query, "tag") ?? "",
+    comment: stringOf(query, "comment") ?? "",
+    author: stringOf(query, "author") ?? "",
+    pause: booleanOf(query, "pause", true),
+    changes: query.getAll("changes"),
+    ...(Object.keys(config).length === 0 ? {} : { config }),
+    signal: clientGone,
+  });
+  exchange.json(201, { Id });
 }
 
 const conditions = ["not-running", "next-exit", "removed"] as const;

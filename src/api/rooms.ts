@@ -9,11 +9,14 @@ import type { ContainerStatsResponse, SystemInfo, SystemVersion } from "../wire/
 export type ContainersRoom = Pick<
   Containers,
   | "attach"
+  | "commit"
   | "create"
+  | "diff"
   | "execCreate"
   | "execInspect"
   | "execResize"
   | "execStart"
+  | "export"
   | "inspect"
   | "kill"
   | "list"

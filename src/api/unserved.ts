@@ -25,12 +25,9 @@ function noSwarm(method: Route["method"], path: string): Route {
 }
 
 export const unservedRoutes: Route[] = [
-  notYet("GET", "/containers/{id}/changes"),
-  notYet("GET", "/containers/{id}/export"),
   notYet("GET", "/containers/{id}/archive"),
   notYet("HEAD", "/containers/{id}/archive"),
   notYet("PUT", "/containers/{id}/archive"),
-  notYet("POST", "/commit"),
   notYet("GET", "/images/search"),
   notYet("POST", "/images/{name}/push"),
   notYet("GET", "/distribution/{name}/json"),

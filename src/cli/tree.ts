@@ -39,6 +39,9 @@ const wait: CommandEntry = { name: "wait", load: () => import("./commands/wait.t
 const attach: CommandEntry = { name: "attach", load: () => import("./commands/attach.ts") };
 const exec: CommandEntry = { name: "exec", load: () => import("./commands/exec.ts") };
 const logs: CommandEntry = { name: "logs", load: () => import("./commands/logs.ts") };
+const commit: CommandEntry = { name: "commit", load: () => import("./commands/commit.ts") };
+const diff: CommandEntry = { name: "diff", load: () => import("./commands/diff.ts") };
+const exportFiles: CommandEntry = { name: "export", load: () => import("./commands/export.ts") };
 const update: CommandEntry = { name: "update", load: () => import("./commands/update.ts") };
 
 const ps: CommandEntry = { name: "ps", load: () => import("./commands/ps.ts") };
@@ -66,7 +69,10 @@ export const commands: CommandEntry[] = [
   { name: "version", section: "common", load: () => import("./commands/version.ts") },
   { ...info, section: "common" },
   attach,
+  commit,
   create,
+  diff,
+  exportFiles,
   kill,
   logs,
   pause,
@@ -99,8 +105,11 @@ export const groups: CommandGroup[] = [
     short: "Manage containers",
     commands: [
       attach,
+      commit,
       create,
+      diff,
       exec,
+      exportFiles,
       kill,
       logs,
       pause,

@@ -27,6 +27,7 @@ export class Container {
   removalBegun = false;
   readonly #exitWaiters = new Set<(exit: Exit) => void>();
   readonly #removalWaiters = new Set<(exit: Exit) => void>();
+  readonly #readers = new Set<Promise<void>>();
   /** Ends with the present run: followers of logs stop then. */
   #run = new AbortController();
 
@@ -52,6 +53,21 @@ export class Container {
   /** To be called when a run begins, before anything can follow it. */
   beginRun(): void {
     this.#run = new AbortController();
+  }
+
+  /** Keeps the writable layer from being removed until the function that it returns is called: soon, and without the lock. */
+  beginReading(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#readers.add(promise);
+    return () => {
+      this.#readers.delete(promise);
+      resolve();
+    };
+  }
+
+  /** Resolves when nobody reads the writable layer any more. */
+  async allRead(): Promise<void> {
+    await Promise.all(this.#readers);
   }
 
   /** Tells everybody who waits that the run has ended. */

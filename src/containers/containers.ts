@@ -8,11 +8,15 @@ import type {
   ContainerTopResponse,
   ContainerUpdateResponse,
   ContainerWaitResponse,
+  FilesystemChange,
 } from "../wire/engine-api.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
+import { type CommitRequest, commitContainer } from "./commit.ts";
 import type { Container } from "./container.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
+import { diffContainer } from "./diff.ts";
 import { createExec, type ExecConfig, type ExecStart, findExec, inspectExec, resizeExec, startExec } from "./exec.ts";
+import { exportContainer } from "./export.ts";
 import type { Filters } from "./filters.ts";
 import { inspectContainer } from "./inspect.ts";
 import { killContainer } from "./kill.ts";
@@ -112,6 +116,20 @@ export class Containers {
 
   update(nameOrId: string, change: ContainerChange): ContainerUpdateResponse {
     return updateContainer(this.#rooms, this.find(nameOrId), change);
+  }
+
+  diff(nameOrId: string, signal?: AbortSignal): Promise<FilesystemChange[]> {
+    return diffContainer(this.#rooms, this.find(nameOrId), signal);
+  }
+
+  /** Gives `take` an archive of the container's files, piece by piece. */
+  export(nameOrId: string, take: (piece: Uint8Array) => Promise<void> | void, signal?: AbortSignal): Promise<void> {
+    return exportContainer(this.#rooms, this.find(nameOrId), take, signal);
+  }
+
+  /** Makes an image of a container, and returns the image's id. */
+  commit(nameOrId: string, request: CommitRequest): Promise<string> {
+    return commitContainer(this.#rooms, this.find(nameOrId), request);
   }
 
   prune(filters: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }> {

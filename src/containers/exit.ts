@@ -29,6 +29,7 @@ export function handleExit(rooms: Rooms, container: Container, end: RunEnd): Pro
     const oomKilled = existsSync(join(bundleDir(rooms.settings, container.id), "oom"));
     const trouble: unknown = await cleanUpRun(rooms, container).catch((error) => error ?? "unknown");
     const runMs = Math.max(0, Date.parse(end.finishedAt) - Date.parse(state.startedAt));
+    delete state.frozenForCommit;
     record.state = { ...state, status: "exited", pid: 0, pidStartTime: 0, conmonPid: 0, oomKilled, ...end };
     if (oomKilled) announce(rooms, container, "oom");
     announce(rooms, container, "die", {

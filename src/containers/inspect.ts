@@ -49,7 +49,7 @@ export async function inspectContainer(
     GraphDriver: rooms.rootfs.graphDriver(id, record.diffIds),
     ...(size ? { SizeRw: writable, SizeRootFs: writable + rooms.rootfs.virtualSize(record.diffIds) } : {}),
     Mounts: record.mounts,
-    Config: inspectedConfig(record.config),
+    Config: completeConfig(record.config),
     NetworkSettings: rooms.networks.settingsOf(id, state.pid, record),
   };
 }
@@ -60,7 +60,7 @@ function runningExecs({ execs }: Container): string[] | null {
 }
 
 /** The configuration with every field that clients expect to find, in Docker's order. */
-function inspectedConfig(config: ContainerConfig): ContainerConfig {
+export function completeConfig(config: ContainerConfig): ContainerConfig {
   const { ExposedPorts, Healthcheck, ArgsEscaped, NetworkDisabled, StopSignal, StopTimeout, Shell } = config;
   return {
     Hostname: config.Hostname ?? "",

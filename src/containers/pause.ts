@@ -26,6 +26,7 @@ export function unpauseContainer(rooms: Rooms, container: Container): Promise<vo
     if (state.status !== "paused") throw conflict(`Container ${container.id} is not paused`);
     await rooms.runtimeFor(hostConfig.Runtime ?? "").resume(container.id);
     state.status = "running";
+    delete state.frozenForCommit;
     rooms.store.save(container);
     announce(rooms, container, "unpause");
   });

@@ -24,6 +24,8 @@ export interface ContainerRunState {
   startedAt: string;
   finishedAt: string;
   oomKilled: boolean;
+  /** Paused by a commit alone, which lets it go on again. */
+  frozenForCommit?: boolean;
 }
 
 /** A container as the table `containers` keeps it, in JSON. */

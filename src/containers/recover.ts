@@ -41,6 +41,8 @@ export async function findRunning(
       }
       // Killed between a row and the step beside it: that step is repeated, or the row follows.
       await runtime.startIfCreated(container.id);
+      if (state.frozenForCommit) await runtime.resume(container.id);
+      delete state.frozenForCommit;
       state.status = runtime.isPaused(container.id) ? "paused" : "running";
       rooms.store.save(container);
     } catch (error) {

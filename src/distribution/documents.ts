@@ -1,7 +1,7 @@
 /** Manifests, indexes and image configs: taken apart and checked, since they come from strangers. */
 import { systemError } from "../lib/errors.ts";
 import { isSha256 } from "../lib/reference.ts";
-import type { HealthConfig, ImageConfig, OCIPlatform } from "../wire/engine-api.ts";
+import type { ContainerConfig, HealthConfig, ImageConfig, OCIPlatform } from "../wire/engine-api.ts";
 import { isIndexType, isManifestType, mediaTypes } from "./media-types.ts";
 
 /** Registries refuse larger manifests, and so do we (distribution-spec, "Pushing Manifests"). */
@@ -55,6 +55,9 @@ export interface ConfigDocument {
   author?: string;
   comment?: string;
   docker_version?: string;
+  /** Id of the container it was committed from, and that one's configuration. */
+  container?: string;
+  container_config?: ContainerConfig;
   config?: ImageConfig;
   rootfs: { type: string; diff_ids: string[] };
   history?: HistoryEntry[];

@@ -38,6 +38,12 @@ export function layerTypeOf(head: Buffer): string {
   return head.length >= 4 && head.readUInt32LE(0) === ZSTD_MAGIC ? `${mediaTypes.ociLayer}+zstd` : mediaTypes.ociLayer;
 }
 
+/** The OCI's name for a layer of an image of Docker's. */
+export function ociLayerType(type: string): string {
+  if (!type.startsWith(mediaTypes.dockerLayer)) return type;
+  return `${mediaTypes.ociLayer}${type.slice(mediaTypes.dockerLayer.length).replace(".gzip", "+gzip").replace(".zstd", "+zstd")}`;
+}
+
 /** Frame magic of RFC 8878. */
 export const ZSTD_MAGIC = 0xfd2fb528;
 

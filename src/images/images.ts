@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
 import type { ImageSettings } from "../distribution/endpoints.ts";
-import { BrigError, invalidParameter } from "../lib/errors.ts";
-import { familiarString, parseReference, withDefaultTag, withTag } from "../lib/reference.ts";
+import { BrigError } from "../lib/errors.ts";
+import { familiarString } from "../lib/reference.ts";
 import type { StateDatabase } from "../state/database.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { LayerStore } from "../storage/layers.ts";
@@ -15,6 +15,7 @@ import type {
   ImageInspect,
   ImageSummary,
 } from "../wire/engine-api.ts";
+import type { CommitTarget, PreparedCommit } from "./commit.ts";
 import { LayerDownloads } from "./downloads.ts";
 import { Garbage } from "./garbage.ts";
 import type { ImportRequest } from "./import.ts";
@@ -22,6 +23,7 @@ import { history, inspect } from "./inspect.ts";
 import { type ImageListQuery, list } from "./list.ts";
 import type { LoadOptions } from "./load.ts";
 import { manifestsOf } from "./manifests.ts";
+import { newName } from "./new-name.ts";
 import type { Report } from "./progress.ts";
 import type { PullRequest } from "./pull.ts";
 import type { Image, ImageRecord } from "./record.ts";
@@ -32,6 +34,7 @@ import { resolveFor } from "./variants.ts";
 
 export type { ImageSettings } from "../distribution/endpoints.ts";
 export type { ImportRequest } from "./import.ts";
+export type { InspectedImage } from "./inspect.ts";
 export type { ImageListQuery } from "./list.ts";
 export type { LoadOptions } from "./load.ts";
 export type { ProgressMessage, Report } from "./progress.ts";
@@ -141,9 +144,7 @@ export class Images {
 
   /** Gives an image one more name. Throws where it is not there or the name is none. */
   tag(source: string, repo: string, tag: string): void {
-    const name = parseReference(repo);
-    if (name.digest !== undefined) throw invalidParameter("cannot import digest reference");
-    const reference = tag === "" ? withDefaultTag(name) : withTag(name, tag);
+    const reference = newName(repo, tag);
     const record = { ...this.#store.resolve(source), lastTagTime: new Date().toISOString() };
     this.#store.put(record, [reference], this.#store.targetNamedBy(source));
     announce(this.#rooms, "tag", record.id, familiarString(reference), record.labels);
@@ -172,6 +173,12 @@ export class Images {
   async load(archive: AsyncIterable<Uint8Array>, report: Report, options: LoadOptions = {}): Promise<Image[]> {
     const { load } = await import("./load.ts");
     return (await load(this.#rooms, archive, report, options)).map((record) => this.#image(record));
+  }
+
+  /** Begins to make an image upon another one. Throws where that is not here, or the new one's name is none. */
+  async prepareCommit(target: CommitTarget): Promise<PreparedCommit> {
+    const { prepareCommit } = await import("./commit.ts");
+    return prepareCommit(this.#rooms, target);
   }
 
   /** Makes an image of a root file system's archive. */

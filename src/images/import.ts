@@ -4,8 +4,10 @@ import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
 import { readAtMost, readBody, send } from "../distribution/http.ts";
 import { layerTypeOf, manifestFor, mediaTypes } from "../distribution/media-types.ts";
 import { BrigError, invalidParameter, messageOf, systemError } from "../lib/errors.ts";
-import { familiarString, parseReference, type Reference, withDefaultTag, withTag } from "../lib/reference.ts";
+import { familiarString } from "../lib/reference.ts";
+import { version } from "../lib/version.ts";
 import { applyChanges } from "./changes.ts";
+import { newName } from "./new-name.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import { layerProgress, type Report, throttle } from "./progress.ts";
 import type { ImageRecord } from "./record.ts";
@@ -30,7 +32,7 @@ const ERROR_LIMIT_BYTES = 64 << 10;
 /** Imports an archive, plain, gzip or zstd, and returns the image. */
 export async function importTar(rooms: ImageRooms, request: ImportRequest, report: Report): Promise<ImageRecord> {
   const { signal } = request;
-  const references = request.repo ? [nameOf(request.repo, request.tag)] : [];
+  const references = request.repo ? [newName(request.repo, request.tag)] : [];
   const { os, architecture, variant } = request.platform ? parsePlatform(request.platform) : hostPlatform();
   const runConfig = applyChanges({}, request.changes ?? []);
   const source =
@@ -72,6 +74,7 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
       os,
       ...(variant ? { variant } : {}),
       comment,
+      docker_version: version,
       config: runConfig,
       rootfs: { type: "layers", diff_ids: [diffId] },
       history: [{ created, comment }],
@@ -99,12 +102,6 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
     hold.release();
     await rooms.garbage.collect(made, made);
   }
-}
-
-function nameOf(repo: string, tag: string | undefined): Reference {
-  const reference = parseReference(repo);
-  if (reference.digest !== undefined) throw invalidParameter("cannot import digest reference");
-  return tag ? withTag(reference, tag) : withDefaultTag(reference);
 }
 
 async function download(

@@ -17,6 +17,8 @@ export interface NewImage {
   target?: string;
   /** Whether a person gave it its tag just now; a pull does not count. */
   isTagged: boolean;
+  /** The image it was made upon. */
+  parent?: string;
 }
 
 /** Writes an image's rows. All its blobs and layers must be here. */
@@ -34,6 +36,7 @@ export function register(rooms: ImageRooms, image: NewImage): ImageRecord {
       created: config.created ?? "",
       diffIds,
       size: diffIds.reduce((sum, diffId) => sum + rooms.layers.size(diffId), 0),
+      ...(image.parent === undefined ? {} : { parent: image.parent }),
       labels: config.config?.Labels ?? {},
       manifests: [],
     },

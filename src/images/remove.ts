@@ -166,7 +166,7 @@ async function removeImage(
 
 function findObstacle(rooms: ImageRooms, record: ImageRecord, namesCount: boolean): Obstacle | undefined {
   const children = rooms.store.all().some(({ parent }) => parent === record.id);
-  if (children) return { isHard: true, isUse: false, reason: "image has dependent child images" };
+  if (children) return { isHard: true, isUse: true, reason: "image has dependent child images" };
   const users = rooms.usedBy(record.id);
   const running = users.find((user) => user.running);
   if (running) return used(running, true);

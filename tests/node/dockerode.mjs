@@ -202,6 +202,34 @@ describe("logs", () => {
   });
 });
 
+describe("commit", () => {
+  test("changes, commit, export", async () => {
+    const container = await start({ Cmd: ["sh", "-c", "echo hello >/node; rm /bin/ls"] });
+    await container.wait();
+    assert.deepEqual(await container.changes(), [
+      { Path: "/bin", Kind: 0 },
+      { Path: "/bin/ls", Kind: 2 },
+      { Path: "/node", Kind: 1 },
+    ]);
+    const { Id } = await container.commit({
+      repo: "node-image",
+      tag: "1",
+      changes: ["ENV A=b"],
+      Cmd: ["cat", "/node"],
+    });
+    const image = docker.getImage("node-image:1");
+    assert.equal((await image.inspect()).Id, Id);
+    const output = new PassThrough();
+    const text = textOf(output);
+    const [result, run] = await docker.run("node-image:1", undefined, output, { Tty: false });
+    made.push(run);
+    assert.equal(result.StatusCode, 0);
+    assert.match(await text, /hello/);
+    assert.match((await textOf(await container.export())).slice(0, 4096), /bin\//);
+    await image.remove({ force: true });
+  });
+});
+
 describe("life", () => {
   test("by the docker.run of one call", async () => {
     const output = new PassThrough();

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tarfile
 import tempfile
 import threading
 import time
@@ -635,6 +636,60 @@ class Events(Case):
         events = self.client.events(decode=True, since=int(since), until=until, filters={"container": container})
         actions = [event["Action"] for event in events if event["timeNano"] > since * 10**9]
         self.assertEqual(actions, ["attach", "top", "exec_create: true ", "exec_start: true ", "exec_die"])
+
+
+class Committing(Case):
+    def changed(self):
+        container, status = self.ended(["sh", "-c", "mkdir /py; echo hello >/py/file; rm /bin/ls"])
+        self.assertEqual(status, 0)
+        return container
+
+    def test_diff(self):
+        diff = self.api.diff(self.changed())
+        self.assertEqual(
+            [(each["Path"], each["Kind"]) for each in diff],
+            [("/bin", 0), ("/bin/ls", 2), ("/py", 1), ("/py/file", 1)],
+        )
+
+    def test_commit(self):
+        container = self.changed()
+        conf = self.api.create_container_config(IMAGE, ["cat", "/py/file"], labels={"py": "conf"})
+        answer = self.api.commit(container, "py-image", tag="committed", message="words", author="me", conf=conf)
+        self.addCleanup(self.api.remove_image, answer["Id"], force=True)
+        image = self.api.inspect_image("py-image:committed")
+        self.assertEqual(image["Id"], answer["Id"])
+        self.assertEqual(image["Config"]["Labels"], {"py": "conf"})
+        self.assertEqual([image["Author"], image["Comment"]], ["me", "words"])
+        self.assertEqual(self.client.containers.run("py-image:committed", remove=True), b"hello\n")
+        model = self.client.containers.get(container).commit(changes=["ENV A=b", "LABEL l=m"])
+        self.addCleanup(self.api.remove_image, model.id, force=True)
+        self.assertEqual(model.labels, {"l": "m"})
+        self.assertEqual(self.client.images.get(IMAGE).id, model.history()[1]["Id"])
+
+    def test_export(self):
+        container = self.changed()
+        with tempfile.TemporaryFile() as file:
+            for chunk in self.api.export(container):
+                file.write(chunk)
+            file.seek(0)
+            with tarfile.open(fileobj=file) as archive:
+                self.assertEqual(archive.extractfile("py/file").read(), b"hello\n")
+                self.assertNotIn("bin/ls", archive.getnames())
+        data = b"".join(self.client.containers.get(container).export())
+        self.assertIn("sha256:", self.api.import_image_from_data(data, repository="py-image", tag="imported"))
+        self.addCleanup(self.api.remove_image, "py-image:imported", force=True)
+        run = self.client.containers.run("py-image:imported", ["/bin/cat", "/py/file"], remove=True)
+        self.assertEqual(run, b"hello\n")
+
+    def test_an_old_api(self):
+        old = docker.APIClient(base_url=HOST, version="1.24")
+        self.addCleanup(old.close)
+        container = self.changed()
+        answer = old.commit(container, repository="py-image", tag="old")
+        self.addCleanup(self.api.remove_image, answer["Id"], force=True)
+        image = old.inspect_image(answer["Id"])
+        self.assertEqual(image["Container"], container)
+        self.assertEqual(image["ContainerConfig"]["Cmd"][0], "sh")
 
 
 class System(Case):
