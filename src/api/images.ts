@@ -34,6 +34,7 @@ export function imageRoutes({ images }: ApiRooms): Route[] {
         exchange.empty(201);
       },
     },
+    { method: "POST", path: "/images/{name}/push", handle: (exchange) => push(images, exchange) },
     { method: "DELETE", path: "/images/{name}", handle: (exchange) => remove(images, exchange) },
   ];
 }
@@ -115,6 +116,17 @@ async function create(images: ImagesRoom, exchange: Exchange): Promise<void> {
     signal: exchange.clientGone,
   };
   await reportProgress(exchange, (report) => images.importTar(request, report));
+}
+
+async function push(images: ImagesRoom, exchange: Exchange): Promise<void> {
+  const request = {
+    reference: exchange.name,
+    tag: stringOf(exchange.query, "tag"),
+    platform: jsonPlatformOf(exchange, "platform", 46),
+    auth: registryAuth(exchange.request.headers["x-registry-auth"]),
+    signal: exchange.clientGone,
+  };
+  await reportProgress(exchange, (report) => images.push(request, report));
 }
 
 async function load(images: ImagesRoom, exchange: Exchange): Promise<void> {

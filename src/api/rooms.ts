@@ -50,7 +50,18 @@ export type LogOptions = Parameters<ContainersRoom["logs"]>[1];
 
 export type ImagesRoom = Pick<
   Images,
-  "history" | "importTar" | "inspect" | "layersSize" | "list" | "load" | "prune" | "pull" | "remove" | "save" | "tag"
+  | "history"
+  | "importTar"
+  | "inspect"
+  | "layersSize"
+  | "list"
+  | "load"
+  | "prune"
+  | "pull"
+  | "push"
+  | "remove"
+  | "save"
+  | "tag"
 >;
 export type NetworksRoom = Pick<Networks, "inspect" | "list">;
 export type VolumesRoom = Pick<Volumes, "create" | "get" | "list" | "prune" | "remove">;

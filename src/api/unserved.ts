@@ -29,7 +29,6 @@ export const unservedRoutes: Route[] = [
   notYet("HEAD", "/containers/{id}/archive"),
   notYet("PUT", "/containers/{id}/archive"),
   notYet("GET", "/images/search"),
-  notYet("POST", "/images/{name}/push"),
   notYet("GET", "/distribution/{name}/json"),
   notYet("POST", "/auth"),
   notYet("POST", "/build"),

@@ -53,6 +53,7 @@ const history: CommandEntry = { name: "history", load: () => import("./commands/
 const importImage: CommandEntry = { name: "import", load: () => import("./commands/import.ts") };
 const load: CommandEntry = { name: "load", load: () => import("./commands/load.ts") };
 const pull: CommandEntry = { name: "pull", load: () => import("./commands/pull.ts") };
+const push: CommandEntry = { name: "push", load: () => import("./commands/push.ts") };
 const rmi: CommandEntry = { name: "rmi", load: () => import("./commands/rmi.ts") };
 const save: CommandEntry = { name: "save", load: () => import("./commands/save.ts") };
 const tag: CommandEntry = { name: "tag", load: () => import("./commands/tag.ts") };
@@ -65,6 +66,7 @@ export const commands: CommandEntry[] = [
   { ...exec, section: "common" },
   { ...ps, section: "common" },
   { ...pull, section: "common" },
+  { ...push, section: "common" },
   { ...images, section: "common" },
   { name: "version", section: "common", load: () => import("./commands/version.ts") },
   { ...info, section: "common" },
@@ -152,6 +154,7 @@ export const groups: CommandGroup[] = [
       { ...images, name: "ls", aliases: ["list"] },
       { name: "prune", load: () => import("./commands/image-prune.ts") },
       pull,
+      push,
       { ...rmi, name: "rm", aliases: ["remove"] },
       save,
       tag,

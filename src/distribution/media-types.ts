@@ -24,6 +24,13 @@ export const acceptedManifests = [
 export const isIndexType = (type: string) => type === mediaTypes.ociIndex || type === mediaTypes.dockerList;
 export const isManifestType = (type: string) => type === mediaTypes.ociManifest || type === mediaTypes.dockerManifest;
 
+/** Layers that are not to be copied to other registries than their own. */
+export const isForeignLayerType = (type: string) =>
+  type.startsWith("application/vnd.docker.image.rootfs.foreign.") ||
+  type.startsWith("application/vnd.oci.image.layer.nondistributable.");
+export const isUncompressedLayerType = (type: string) =>
+  type === mediaTypes.ociLayer || type === mediaTypes.dockerLayer;
+
 /** Whether a container can be run from what a config of that type describes. Some builders leave it out. */
 export const isImageConfigType = (type: string) =>
   type === mediaTypes.dockerConfig ||

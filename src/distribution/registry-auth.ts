@@ -1,5 +1,5 @@
 /** Proving who we are to a registry: basic, or a token from the server it names (distribution, "Token Authentication"). */
-import { unauthorized } from "../lib/errors.ts";
+import { systemError, unauthorized } from "../lib/errors.ts";
 import { type HttpRequest, readAtMost, send } from "./http.ts";
 import { registryError } from "./registry-errors.ts";
 
@@ -75,7 +75,8 @@ export class Authorizer {
   ): Promise<boolean> {
     const challenge = parseChallenge(challengeHeader);
     const { username, password = "", registrytoken } = this.#credentials;
-    if (challenge?.scheme === "basic" && username) {
+    if (challenge?.scheme === "basic") {
+      if (!username) throw systemError("no basic auth credentials");
       const header = basic(username, password);
       if (refused === header) return false;
       this.#grants.set("", { header, refreshAtMs: Infinity });

@@ -8,6 +8,7 @@ import { acceptedManifests } from "./media-types.ts";
 import type { Credentials } from "./registry-auth.ts";
 import { ConnectionError, RegistryError } from "./registry-errors.ts";
 import { patiently, RegistrySession } from "./session.ts";
+import { BlobUpload, type UploadOptions, type UploadOutcome, type UploadSource } from "./upload.ts";
 
 const TAGS_LIMIT_BYTES = 4 << 20;
 /** A registry checks all that a manifest names before it answers. */
@@ -24,12 +25,12 @@ export interface FetchedManifest {
 
 export class Repository {
   readonly #path: string;
-  readonly session: RegistrySession;
+  readonly #session: RegistrySession;
 
   /** `actions` are what tokens are asked for: `pull`, or `pull,push`. */
   constructor(endpoint: Endpoint, path: string, credentials: Credentials, actions = "pull") {
     this.#path = path;
-    this.session = new RegistrySession(endpoint, credentials, [`repository:${path}:${actions}`]);
+    this.#session = new RegistrySession(endpoint, credentials, [`repository:${path}:${actions}`]);
   }
 
   /** Fetches a manifest by tag or digest. A digest is verified. */
@@ -76,18 +77,19 @@ export class Repository {
     return Array.isArray(answer?.tags) ? answer.tags.filter((tag) => typeof tag === "string") : [];
   }
 
-  /** Whether the repository has a blob. */
-  hasBlob(digest: string, signal: AbortSignal | undefined): Promise<boolean> {
-    return patiently(signal, async () => {
-      try {
-        const path = `/${this.#path}/blobs/${digest}`;
-        await (await this.session.request({ method: "HEAD", path, signal })).body?.cancel();
-        return true;
-      } catch (thrown) {
-        if (thrown instanceof RegistryError && thrown.status === 404) return false;
-        throw thrown;
-      }
-    });
+  /** Finds out whether the server can be reached, and proves who we are. Throws where either fails. */
+  async ping(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await (await this.#session.request({ path: "/", signal })).body?.cancel();
+    } catch (thrown) {
+      // What is asked for next tells more of whatever else is wrong.
+      if (!(thrown instanceof RegistryError) || thrown.status === 401) throw thrown;
+    }
+  }
+
+  /** Brings a blob here, unless it is here already or can be had from another repository of the server. */
+  upload(source: UploadSource, options: UploadOptions): Promise<UploadOutcome> {
+    return new BlobUpload(this.#session, this.#path, source, options).run();
   }
 
   /** Stores a manifest or index under a tag or its digest. Throws where the registry takes it for something else. */
@@ -97,7 +99,7 @@ export class Repository {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const response = await patiently(signal, () =>
-      this.session.request({
+      this.#session.request({
         method: "PUT",
         path: `/${this.#path}/manifests/${tagOrDigest}`,
         headers: { "Content-Type": mediaType },
@@ -112,6 +114,6 @@ export class Repository {
   }
 
   #get(path: string, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Response> {
-    return this.session.request({ path: `/${this.#path}${path}`, headers, signal });
+    return this.#session.request({ path: `/${this.#path}${path}`, headers, signal });
   }
 }

@@ -2,12 +2,15 @@
 
 import type { Descriptor } from "../distribution/documents.ts";
 import { ConnectionError, RegistryError } from "../distribution/registry-errors.ts";
+import { retryDelay, sleep } from "../distribution/retry.ts";
 import { systemError } from "../lib/errors.ts";
 import { shortId } from "../lib/reference.ts";
 import type { ContentStore } from "../storage/content.ts";
 import type { LayerStore } from "../storage/layers.ts";
 import { MismatchError, storageWorkers } from "../storage/worker-pool.ts";
-import { layerProgress, layerStatus, type ProgressMessage, type Report, throttle } from "./progress.ts";
+import { layerProgress, layerStatus, type Report, throttle } from "./progress.ts";
+import { Slots } from "./slots.ts";
+import { Transfer } from "./transfer.ts";
 
 /** Opens a blob's bytes from an offset on. */
 export type OpenBlobAt = (offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
@@ -27,8 +30,6 @@ interface Limits {
 
 /** So much of a blob has to arrive before failures before it are forgiven. */
 const FORGIVING_BYTES = 1 << 20;
-const RETRY_DELAY_MS = 500;
-const PATIENCE_MS = 60_000;
 
 export class LayerDownloads {
   readonly #content: ContentStore;
@@ -37,13 +38,13 @@ export class LayerDownloads {
   readonly #transfers = new Map<string, Transfer>();
   /** By the blob's digest: each has one partial file. */
   readonly #lines = new Map<string, Promise<void>>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #slots: Slots;
 
   constructor(content: ContentStore, layers: LayerStore, limits: () => Limits) {
     this.#content = content;
     this.#layers = layers;
     this.#limits = limits;
+    this.#slots = new Slots(() => limits().maxConcurrentDownloads);
   }
 
   /** Whether blob and layer are both here. */
@@ -110,8 +111,8 @@ export class LayerDownloads {
 
   async #download(request: LayerRequest, signal: AbortSignal, report: Report): Promise<void> {
     const { digest } = request.blob;
-    if (this.#running >= this.#limits().maxConcurrentDownloads) report(layerStatus(shortId(digest), "Waiting"));
-    await this.#enter(signal);
+    if (this.#slots.isFull) report(layerStatus(shortId(digest), "Waiting"));
+    await this.#slots.enter(signal);
     const hasPart = this.#content.partialSize(digest) > 0;
     try {
       await this.#stream(request, signal, report).catch((thrown) => {
@@ -126,7 +127,7 @@ export class LayerDownloads {
       if (!isLine && !signal.aborted) this.#content.discardPartial(digest);
       throw thrown instanceof MismatchError ? verificationFailed(digest) : thrown;
     } finally {
-      this.#leave();
+      this.#slots.leave();
     }
   }
 
@@ -200,76 +201,8 @@ export class LayerDownloads {
       }
     }
   }
-
-  async #enter(signal: AbortSignal): Promise<void> {
-    while (this.#running >= this.#limits().maxConcurrentDownloads) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      signal.throwIfAborted();
-    }
-    this.#running++;
-  }
-
-  #leave(): void {
-    this.#running--;
-    this.#waiting.shift()?.();
-  }
 }
 
 function verificationFailed(digest: string): Error {
   return systemError(`filesystem layer verification failed for digest ${digest}`);
-}
-
-/** Milliseconds to wait before another attempt, or undefined where none would help. */
-function retryDelay(thrown: unknown, failures: number): number | undefined {
-  if (thrown instanceof ConnectionError) return RETRY_DELAY_MS * failures;
-  if (!(thrown instanceof RegistryError) || (thrown.status < 500 && thrown.status !== 429)) return undefined;
-  const waitMs = thrown.retryAfterMs ?? 2 * RETRY_DELAY_MS * failures;
-  return waitMs <= PATIENCE_MS ? waitMs : undefined;
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<void>();
-  const onAbort = () => aborted.resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  await Promise.race([Bun.sleep(ms), aborted.promise]);
-  signal.removeEventListener("abort", onAbort);
-  signal.throwIfAborted();
-}
-
-/** One layer under way, and all who wait for it. It is given up when the last of them leaves. */
-class Transfer {
-  readonly outcome: Promise<void>;
-  readonly #abort = new AbortController();
-  readonly #listeners = new Set<Report>();
-  #last: ProgressMessage | undefined;
-
-  constructor(work: (signal: AbortSignal, report: Report) => Promise<void>) {
-    this.outcome = work(this.#abort.signal, (message) => {
-      this.#last = message;
-      for (const listener of this.#listeners) listener(message);
-    });
-  }
-
-  get isAborted(): boolean {
-    return this.#abort.signal.aborted;
-  }
-
-  async join(report: Report, signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
-    this.#listeners.add(report);
-    if (this.#last) report(this.#last);
-    const left = Promise.withResolvers<never>();
-    const onAbort = () => left.reject(signal!.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      await Promise.race([this.outcome, left.promise]);
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      this.#listeners.delete(report);
-      if (this.#listeners.size === 0) this.#abort.abort(new Error("context canceled"));
-    }
-  }
 }

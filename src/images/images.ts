@@ -26,10 +26,12 @@ import { manifestsOf } from "./manifests.ts";
 import { newName } from "./new-name.ts";
 import type { Report } from "./progress.ts";
 import type { PullRequest } from "./pull.ts";
+import type { PushRequest } from "./push.ts";
 import type { Image, ImageRecord } from "./record.ts";
 import { type RemoveOptions, remove } from "./remove.ts";
 import { announce, type EventSink, type ImageRooms, type ImageUser } from "./rooms.ts";
 import { ImageStore } from "./store.ts";
+import { BlobUploads } from "./uploads.ts";
 import { resolveFor } from "./variants.ts";
 
 export type { ImageSettings } from "../distribution/endpoints.ts";
@@ -39,6 +41,7 @@ export type { ImageListQuery } from "./list.ts";
 export type { LoadOptions } from "./load.ts";
 export type { ProgressMessage, Report } from "./progress.ts";
 export type { PullRequest } from "./pull.ts";
+export type { PushRequest } from "./push.ts";
 export type { Image } from "./record.ts";
 export type { RemoveOptions } from "./remove.ts";
 export type { EventSink, ImageUser } from "./rooms.ts";
@@ -88,6 +91,7 @@ export class Images {
       layers,
       garbage: this.#garbage,
       downloads: new LayerDownloads(content, layers, () => this.settings),
+      uploads: new BlobUploads(content, () => this.settings.maxConcurrentUploads),
       events,
       settings: () => this.settings,
       usedBy: (id) => this.usedBy(id),
@@ -191,6 +195,12 @@ export class Images {
   async pull(request: PullRequest, report: Report): Promise<Image> {
     const { pull } = await import("./pull.ts");
     return this.#image(await pull(this.#rooms, request, report));
+  }
+
+  /** Pushes an image to the registry that its name names; all tags where the request names none. */
+  async push(request: PushRequest, report: Report): Promise<void> {
+    const { push } = await import("./push.ts");
+    await push(this.#rooms, request, report);
   }
 
   /** Removes blobs and layers that nothing needs, when containers without an image have gone. */

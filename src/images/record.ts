@@ -70,6 +70,15 @@ export function blobsOf(record: ImageRecord): string[] {
   ];
 }
 
+/** The manifest that a digest stands for: its own, or that of an index it came with. Else the newest. */
+export function manifestBehind({ manifests }: ImageRecord, target: string | undefined): ManifestRecord {
+  return (
+    manifests.findLast(({ digest, indexes }) =>
+      [digest, ...indexes.map((index) => index.digest)].includes(target ?? digest),
+    ) ?? manifests.at(-1)!
+  );
+}
+
 /** The record with one more manifest, without naming the same one twice. */
 export function withManifest(record: ImageRecord, manifest: ManifestRecord): ImageRecord {
   const known = record.manifests.find(({ digest }) => digest === manifest.digest);

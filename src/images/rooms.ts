@@ -7,6 +7,7 @@ import type { DriverData } from "../wire/engine-api.ts";
 import type { LayerDownloads } from "./downloads.ts";
 import type { Garbage } from "./garbage.ts";
 import type { ImageStore } from "./store.ts";
+import type { BlobUploads } from "./uploads.ts";
 
 /** A container that was made from an image. */
 export interface ImageUser {
@@ -26,6 +27,7 @@ export interface ImageRooms {
   layers: LayerStore;
   garbage: Garbage;
   downloads: LayerDownloads;
+  uploads: BlobUploads;
   events: EventSink;
   settings(): ImageSettings;
   usedBy(imageId: string): ImageUser[];

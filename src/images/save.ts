@@ -6,7 +6,7 @@ import { BrigError, notFound, systemError } from "../lib/errors.ts";
 import { canonicalString, familiarString, parseReference, type Reference } from "../lib/reference.ts";
 import { tarEnd, tarHeader, tarPadding } from "../lib/tar-writer.ts";
 import type { ContentStore } from "../storage/content.ts";
-import type { BlobRecord, ImageRecord, ManifestRecord } from "./record.ts";
+import { type BlobRecord, type ImageRecord, type ManifestRecord, manifestBehind } from "./record.ts";
 import { announce, type ImageRooms } from "./rooms.ts";
 import { blobsNamed, documentsBelow, readDocument } from "./stored-documents.ts";
 import { resolveFor } from "./variants.ts";
@@ -82,7 +82,7 @@ function savedAs(rooms: ImageRooms, text: string, reference: Reference | undefin
     platforms.length === 0
       ? [imageFor(rooms, text, undefined)]
       : platforms.map((platform) => imageFor(rooms, text, platform));
-  const chosen = records.map((record) => ({ record, manifest: manifestOf(record, target) }));
+  const chosen = records.map((record) => ({ record, manifest: manifestBehind(record, target) }));
   const { record, manifest } = chosen[0]!;
   const index = manifest.indexes.find(({ digest }) => digest === target);
   const isWhole = index !== undefined && rooms.content.has(index.digest) && platforms.length !== 1;
@@ -100,13 +100,6 @@ function foreignLayers(content: ContentStore, { diffIds }: ImageRecord, manifest
   const document = readDocument(content, manifest);
   const layers = document.kind === "manifest" ? document.layers : [];
   return Object.fromEntries(layers.flatMap((layer, index) => (layer.urls ? [[diffIds[index]!, layer]] : [])));
-}
-
-/** Of an image's manifests the one that a name was resolved to, be it through an index; else the newest. */
-function manifestOf({ manifests }: ImageRecord, target: string | undefined): ManifestRecord {
-  const isOf = ({ digest, indexes }: ManifestRecord) =>
-    [digest, ...indexes.map((index) => index.digest)].includes(target!);
-  return manifests.findLast(isOf) ?? manifests.at(-1)!;
 }
 
 function imageFor(rooms: ImageRooms, text: string, platform: string | undefined): ImageRecord {

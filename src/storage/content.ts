@@ -138,6 +138,22 @@ export class ContentStore {
     }
   }
 
+  /** Stores what a blob becomes by gzip. Nothing is kept where `signal` aborts. `onProgress` is told of bytes read. */
+  async compress(
+    digest: string,
+    options: { onProgress?: (bytesRead: number) => void; signal?: AbortSignal },
+  ): Promise<StoredBlob> {
+    const path = join(this.#ingest, randomUUID());
+    try {
+      const task = { kind: "compress", path: this.pathOf(digest), copyTo: { path, resumeFrom: 0 } } as const;
+      const blob = await storageWorkers.run(task, options);
+      renameSync(path, this.pathOf(blob.digest));
+      return blob;
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
   /** Begins a blob that the caller writes by itself. */
   open(expected: ExpectedBlob = {}): OpenBlob {
     if (expected.digest !== undefined) hexOf(expected.digest);

@@ -1,15 +1,17 @@
-/** Entry of a storage worker: a thread that unpacks and copies layers, several at a time where they wait for data. */
+/** Entry of a storage worker: a thread that unpacks, compresses and copies layers, several at a time where they wait for data. */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { messageOf } from "../lib/errors.ts";
 import { TarReader } from "../lib/tar.ts";
 import type { FileChange } from "./changes.ts";
+import { compress } from "./compress.ts";
 import { copyLayers } from "./copy.ts";
 import { decompress } from "./decompress.ts";
 import { layerLimitBytes } from "./layer-limit.ts";
 import { changesOf, exportTree, packLayer } from "./pack-tasks.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type {
+  CompressTask,
   CopiedBytes,
   CopyTarget,
   FromWorker,
@@ -108,6 +110,8 @@ async function perform(
       return unpack(id, task, inbox);
     case "receive":
       return receive(id, task, inbox);
+    case "compress":
+      return compressFile(id, task, inbox);
     case "copy":
       copyLayers(task.layers, task.target);
       return undefined;
@@ -178,6 +182,16 @@ async function receive(id: number, { copyTo }: ReceiveTask, inbox: Inbox): Promi
   try {
     for await (const _ of tapped(id, inbox.chunks(), copy, inbox));
     copy.verify();
+    return copy.result;
+  } finally {
+    copy.close();
+  }
+}
+
+async function compressFile(id: number, { path, copyTo }: CompressTask, inbox: Inbox): Promise<CopiedBytes> {
+  const copy = new Copy(copyTo);
+  try {
+    await compress(tapped(id, readFile(path, inbox), undefined, inbox), (chunk) => copy.write(chunk));
     return copy.result;
   } finally {
     copy.close();

@@ -29,6 +29,13 @@ export interface ReceiveTask {
   copyTo: CopyTarget;
 }
 
+/** Compresses a file into another with gzip. */
+export interface CompressTask {
+  kind: "compress";
+  path: string;
+  copyTo: CopyTarget;
+}
+
 /** Copies layers into one directory. */
 export interface CopyTask {
   kind: "copy";
@@ -58,7 +65,7 @@ export interface ChangesTask {
   tree: ChangedTree;
 }
 
-export type Task = UnpackTask | ReceiveTask | CopyTask | PackTask | ExportTask | ChangesTask;
+export type Task = UnpackTask | ReceiveTask | CompressTask | CopyTask | PackTask | ExportTask | ChangesTask;
 
 export interface UnpackResult {
   /** sha256:… of the archive, decompressed. */
@@ -85,7 +92,7 @@ export interface PackResult {
 
 export type TaskResult<T extends Task> = T extends UnpackTask
   ? UnpackResult
-  : T extends ReceiveTask
+  : T extends ReceiveTask | CompressTask
     ? CopiedBytes
     : T extends PackTask
       ? PackResult
