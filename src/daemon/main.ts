@@ -1,11 +1,11 @@
 /** `brig daemon`: the process around a Daemon. */
 import { messageOf } from "../lib/errors.ts";
 import { FlagError, HelpRequested, parseFlags } from "../lib/flags.ts";
+import { Logger } from "../lib/logger.ts";
 import { gitCommit, version } from "../lib/version.ts";
 import { loadConfig, reloadConfig } from "./config.ts";
 import { Daemon } from "./daemon.ts";
 import { daemonHelp } from "./help.ts";
-import { Logger } from "./logger.ts";
 import { daemonFlags } from "./options.ts";
 import { uninstall } from "./uninstall.ts";
 

@@ -1,9 +1,9 @@
 /** `brig daemon --uninstall`: takes the bridge and every rule of a daemon that no longer runs off the host. */
 import { Events } from "../events/events.ts";
+import type { Logger } from "../lib/logger.ts";
 import { Networks } from "../networks/networks.ts";
 import { StateDatabase } from "../state/database.ts";
 import type { DaemonConfig } from "./config.ts";
-import type { Logger } from "./logger.ts";
 
 /** Removes what the configuration's bridge name stands for; containers, images and volumes stay on disk. */
 export function uninstall(config: DaemonConfig, log: Logger): void {

@@ -16,10 +16,10 @@ export class StateDatabase {
   readonly #path: string;
 
   /**
-   * Opens or creates the database and brings its schema up to date.
+   * Opens or creates the database and brings its schema, the daemon's or another one, up to date.
    * Throws systemError where it was written by a newer Brig than this one, is no database, or has no room to begin.
    */
-  constructor(path: string) {
+  constructor(path: string, schema: readonly string[] = migrations) {
     mkdirSync(dirname(path), { recursive: true });
     this.#db = new Database(path, { create: true, strict: true });
     this.#path = path;
@@ -27,7 +27,7 @@ export class StateDatabase {
       this.#db.run("PRAGMA journal_mode = WAL");
       this.#db.run("PRAGMA synchronous = NORMAL");
       this.#db.run("PRAGMA foreign_keys = ON");
-      this.#migrate();
+      this.#migrate(schema);
       this.#reserve();
     } catch (error) {
       this.#db.close();
@@ -36,15 +36,15 @@ export class StateDatabase {
     }
   }
 
-  #migrate(): void {
+  #migrate(schema: readonly string[]): void {
     const { user_version: version } = this.#db.query<{ user_version: number }, []>("PRAGMA user_version").get()!;
-    if (version > migrations.length)
+    if (version > schema.length)
       throw systemError(
-        `${this.#path} was written by a newer version of Brig (schema ${version}, this one knows ${migrations.length}): start that version, or choose another --data-root`,
+        `${this.#path} was written by a newer version of Brig (schema ${version}, this one knows ${schema.length}): start that version, or choose another --data-root`,
       );
-    for (let next = version; next < migrations.length; next++)
+    for (let next = version; next < schema.length; next++)
       this.#db.transaction(() => {
-        this.#db.run(migrations[next]!);
+        this.#db.run(schema[next]!);
         this.#db.run(`PRAGMA user_version = ${next + 1}`);
       })();
   }

@@ -29,6 +29,7 @@ export interface ExpectedBlob {
 }
 
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
+const anyDigestPattern = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 /** Blobs up to this long are written and hashed at once: that takes less than a millisecond, and no thread. */
 const inlineLimitBytes = 256 * 1024;
 /** How long the beginning of a blob waits for the rest. */
@@ -45,17 +46,24 @@ export function hexOf(digest: string): string {
  * so one that has its name is whole. A download that was broken off stays in `<root>/partial/<hex>`, to be gone on with.
  */
 export class ContentStore {
+  readonly #root: string;
+  readonly #algorithms: readonly string[];
   readonly #blobs: string;
   readonly #ingest: string;
   readonly #partial: string;
 
-  /** Opens or creates the store and drops what a crash left half written, but for downloads of the last day. */
-  constructor(root: string) {
+  /**
+   * Opens or creates the store and drops what a crash left half written, but for downloads of the last day.
+   * `algorithms` are those whose digests can name a blob: `sha256`, `sha512`.
+   */
+  constructor(root: string, algorithms: readonly string[] = ["sha256"]) {
+    this.#root = root;
+    this.#algorithms = algorithms;
     this.#blobs = join(root, "sha256");
     this.#ingest = join(root, "ingest");
     this.#partial = join(root, "partial");
     rmSync(this.#ingest, { recursive: true, force: true });
-    for (const directory of [this.#blobs, this.#ingest, this.#partial])
+    for (const directory of [...algorithms.map((name) => join(root, name)), this.#ingest, this.#partial])
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     for (const hex of readdirSync(this.#partial)) {
       const path = join(this.#partial, hex);
@@ -65,7 +73,10 @@ export class ContentStore {
 
   /** Where a blob is or would be. */
   pathOf(digest: string): string {
-    return join(this.#blobs, hexOf(digest));
+    const [algorithm = "", hex = ""] = digest.split(":", 2);
+    if (algorithm === "sha256" || !this.#algorithms.includes(algorithm) || !anyDigestPattern.test(digest))
+      return join(this.#blobs, hexOf(digest));
+    return join(this.#root, algorithm, hex);
   }
 
   has(digest: string): boolean {
@@ -203,9 +214,14 @@ export class ContentStore {
     await rm(doomed, { force: true });
   }
 
+  /** Makes a blob of a file on the same file system, which is gone then. The caller has verified it. */
+  take(path: string, digest: string): void {
+    renameSync(path, this.pathOf(digest));
+  }
+
   /** All digests in the store. */
   digests(): string[] {
-    return readdirSync(this.#blobs).map((hex) => `sha256:${hex}`);
+    return this.#algorithms.flatMap((name) => readdirSync(join(this.#root, name)).map((hex) => `${name}:${hex}`));
   }
 }
 

@@ -11,10 +11,12 @@ import { layerLimitBytes } from "./layer-limit.ts";
 import { changesOf, exportTree, packLayer } from "./pack-tasks.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type {
+  AppendTask,
   CompressTask,
   CopiedBytes,
   CopyTarget,
   FromWorker,
+  HashTask,
   PackResult,
   ReceiveTask,
   Task,
@@ -112,6 +114,11 @@ async function perform(
       return receive(id, task, inbox);
     case "compress":
       return compressFile(id, task, inbox);
+    case "append":
+      await append(id, task, inbox);
+      return undefined;
+    case "hash":
+      return hashFile(task, inbox);
     case "copy":
       copyLayers(task.layers, task.target);
       return undefined;
@@ -196,6 +203,31 @@ async function compressFile(id: number, { path, copyTo }: CompressTask, inbox: I
   } finally {
     copy.close();
   }
+}
+
+async function append(id: number, { path, offset }: AppendTask, inbox: Inbox): Promise<void> {
+  const fd = openSync(path, "r+");
+  try {
+    let position = offset;
+    for await (const chunk of inbox.chunks()) {
+      for (let done = 0; done < chunk.length; )
+        done += writeSync(fd, chunk, done, chunk.length - done, position + done);
+      position += chunk.length;
+      answer({ id, kind: "taken", bytes: chunk.length, isEarlier: false });
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function hashFile({ path, algorithm }: HashTask, inbox: Inbox): Promise<CopiedBytes> {
+  const hash = new Bun.CryptoHasher(algorithm);
+  let size = 0;
+  for await (const chunk of readFile(path, inbox)) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { digest: `${algorithm}:${hash.digest("hex")}`, size };
 }
 
 /** What came is not what was to come. */

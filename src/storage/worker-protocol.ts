@@ -36,6 +36,20 @@ export interface CompressTask {
   copyTo: CopyTarget;
 }
 
+/** Writes what comes as chunk messages to a file, from an offset on. What it wrote stays where it fails. */
+export interface AppendTask {
+  kind: "append";
+  path: string;
+  offset: number;
+}
+
+/** Computes a file's digest. */
+export interface HashTask {
+  kind: "hash";
+  path: string;
+  algorithm: "sha256" | "sha512";
+}
+
 /** Copies layers into one directory. */
 export interface CopyTask {
   kind: "copy";
@@ -65,7 +79,16 @@ export interface ChangesTask {
   tree: ChangedTree;
 }
 
-export type Task = UnpackTask | ReceiveTask | CompressTask | CopyTask | PackTask | ExportTask | ChangesTask;
+export type Task =
+  | UnpackTask
+  | ReceiveTask
+  | CompressTask
+  | AppendTask
+  | HashTask
+  | CopyTask
+  | PackTask
+  | ExportTask
+  | ChangesTask;
 
 export interface UnpackResult {
   /** sha256:… of the archive, decompressed. */
@@ -92,7 +115,7 @@ export interface PackResult {
 
 export type TaskResult<T extends Task> = T extends UnpackTask
   ? UnpackResult
-  : T extends ReceiveTask | CompressTask
+  : T extends ReceiveTask | CompressTask | HashTask
     ? CopiedBytes
     : T extends PackTask
       ? PackResult

@@ -1,0 +1,77 @@
+/** What a running registry is made of: what its handlers work with. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "../lib/logger.ts";
+import { StateDatabase } from "../state/database.ts";
+import { ContentStore } from "../storage/content.ts";
+import { type AccessControl, openAccess } from "./access.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { type CollectionResult, collectGarbage } from "./collect-garbage.ts";
+import type { RegistryConfig } from "./config.ts";
+import { DiskBlobs } from "./disk-blobs.ts";
+import { RegistryFailure } from "./errors.ts";
+import { Metadata } from "./metadata.ts";
+import { Removals } from "./removals.ts";
+import type { RegistryRequest } from "./request.ts";
+import { registrySchema } from "./schema.ts";
+import { Uploads } from "./uploads.ts";
+
+export class Registry {
+  readonly config: RegistryConfig;
+  readonly log: Logger;
+  readonly metadata: Metadata;
+  readonly blobs: BlobStore;
+  readonly uploads: Uploads;
+  readonly removals = new Removals();
+  readonly access: AccessControl = openAccess;
+  #collecting: Promise<CollectionResult> | undefined;
+
+  constructor(config: RegistryConfig, log: Logger) {
+    this.config = config;
+    this.log = log;
+    mkdirSync(config.root, { recursive: true, mode: 0o700 });
+    this.metadata = new Metadata(new StateDatabase(join(config.root, "registry.db"), registrySchema));
+    this.blobs = new DiskBlobs(new ContentStore(join(config.root, "blobs"), ["sha256", "sha512"]));
+    this.uploads = new Uploads({
+      directory: join(config.root, "uploads"),
+      metadata: this.metadata,
+      blobs: this.blobs,
+      removals: this.removals,
+    });
+  }
+
+  /** The row of a repository. Throws NAME_UNKNOWN where nothing was ever pushed to it. */
+  repositoryId(name: string): number {
+    const id = this.metadata.idOf(name);
+    if (id === undefined) throw new RegistryFailure("NAME_UNKNOWN", { detail: { name } });
+    return id;
+  }
+
+  /** Whether whoever asks may pull from another repository than the request's own. */
+  mayPull(request: RegistryRequest, repository: string): Promise<boolean> {
+    return this.access.may(request, repository, "pull");
+  }
+
+  /** Which repositories whoever asks may know of. */
+  visibleRepositories(request: RegistryRequest): Promise<(repository: string) => boolean> {
+    return this.access.visible(request);
+  }
+
+  /**
+   * Asked before a blob of `size` bytes comes to the request's repository, and again when its digest is known. Throws
+   * DENIED where there is no room for it.
+   */
+  async admit(_request: RegistryRequest, _digest: string | undefined, _size: number): Promise<void> {}
+
+  /** Removes what nothing needs; one run at a time. */
+  collectGarbage(): Promise<CollectionResult> {
+    this.#collecting ??= collectGarbage({ ...this, graceMs: this.config.garbageGraceMs }).finally(() => {
+      this.#collecting = undefined;
+    });
+    return this.#collecting;
+  }
+
+  close(): void {
+    this.metadata.db.close();
+  }
+}
