@@ -34,7 +34,7 @@ export class RegistryServer {
   /** Listens. Throws where the address is taken, or a certificate cannot be read. */
   constructor(registry: Registry) {
     this.#registry = registry;
-    this.#server = this.#listen();
+    this.#server = this.#listen(registry.config.port);
   }
 
   /** `address:port` */
@@ -43,8 +43,8 @@ export class RegistryServer {
     return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   }
 
-  #listen(): Bun.Server<undefined> {
-    const { hostname, port, tls } = this.#registry.config;
+  #listen(port: number): Bun.Server<undefined> {
+    const { hostname, tls } = this.#registry.config;
     return Bun.serve({
       hostname,
       port,
@@ -72,7 +72,7 @@ export class RegistryServer {
   async reload(): Promise<void> {
     if (this.#registry.config.tls === undefined) return;
     const old = this.#server;
-    this.#server = this.#listen();
+    this.#server = this.#listen(old.port!);
     await old.stop();
   }
 
