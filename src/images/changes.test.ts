@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of Dockerfiles are meant.
 import { describe, expect, test } from "bun:test";
 import type { ImageConfig } from "../wire/engine-api.ts";
 import { applyChanges } from "./changes.ts";
@@ -13,6 +14,14 @@ describe("applyChanges", () => {
     [["EXPOSE 80 53/udp 8000-8001"], { ExposedPorts: { "80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {} } }],
     [['VOLUME ["/a"]', "VOLUME /b /c"], { Volumes: { "/a": {}, "/b": {}, "/c": {} } }],
     [["WORKDIR /a", "WORKDIR b/../c"], { WorkingDir: "/a/c" }],
+    [
+      ["ENV A=1 B=$A", "ENV C=${A:-x}y", 'LABEL x=$A "y z"=w', "EXPOSE $A 127.0.0.1:81:82", "USER $A a", "VOLUME $A"],
+      {
+        ...{ Env: ["A=1", "B=", "C=1y"], Labels: { x: "1", "y z": "w" } },
+        ...{ ExposedPorts: { "1/tcp": {}, "82/tcp": {} }, User: "1 a", Volumes: { "1": {} } },
+      },
+    ],
+    [["ENV A=1", "CMD echo $A"], { Env: ["A=1"], Cmd: ["/bin/sh", "-c", "echo $A"] }],
     [["USER 1:2"], { User: "1:2" }],
     [["STOPSIGNAL SIGINT"], { StopSignal: "SIGINT" }],
     [["ONBUILD RUN x"], { OnBuild: ["RUN x"] }],
@@ -29,8 +38,12 @@ describe("applyChanges", () => {
     ["FROM x", "FROM is not a valid change command"],
     ["ENV", "ENV requires at least one argument"],
     ["ENV A=b c", "Syntax error - can't find = in"],
-    ["EXPOSE 99999", "invalid containerPort: 99999"],
-    ["USER a b", "USER requires exactly one argument"],
+    ["EXPOSE 99999", "Invalid containerPort: 99999"],
+    ["USER", "USER requires exactly one argument"],
+    ["EXPOSE 80/xx", "Invalid proto: xx"],
+    ["STOPSIGNAL BAD", "invalid signal: BAD"],
+    ['CMD ["x", 1]', "arrays must be comprised of strings only"],
+    ["HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)"],
     ["ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"],
     ["HEALTHCHECK PING", 'Unknown type "PING" in HEALTHCHECK (try CMD)'],
   ] as const)

@@ -1,8 +1,11 @@
-/** The Dockerfile instructions of `import -c`, applied to an image's config. */
+/** The Dockerfile instructions of `import -c` and `commit -c`, applied to an image's config. */
 import { invalidParameter } from "../lib/errors.ts";
+import { parseSignal } from "../lib/signals.ts";
 import { parseGoDuration } from "../lib/units.ts";
 import type { HealthConfig, ImageConfig } from "../wire/engine-api.ts";
+import { expand } from "./expand.ts";
 
+const exactlyOne = new Set(["USER", "WORKDIR", "STOPSIGNAL"]);
 const SHELL = ["/bin/sh", "-c"];
 
 /** Applies instructions in their order to a copy of `config`. Throws invalidParameter in Docker's words. */
@@ -19,7 +22,7 @@ function apply(config: ImageConfig, line: string): void {
   const instruction = instructions[name];
   if (!instruction) throw invalidParameter(`${name} is not a valid change command`);
   if (rest === "" && name !== "CMD" && name !== "ENTRYPOINT")
-    throw invalidParameter(`${name} requires at least one argument`);
+    throw invalidParameter(`${name} requires ${exactlyOne.has(name) ? "exactly" : "at least"} one argument`);
   instruction(config, rest.trim());
 }
 
@@ -31,27 +34,32 @@ const instructions: Record<string, (config: ImageConfig, text: string) => void> 
     config.Entrypoint = commandOf(text);
   },
   ENV: (config, text) => {
+    const variables = variablesOf(config);
     const env = new Map((config.Env ?? []).map((line) => [line.split("=", 1)[0]!, line]));
-    for (const [key, value] of pairsOf(text, "ENV")) env.set(key, `${key}=${value}`);
+    for (const [key, value] of pairsOf(text, "ENV", variables)) env.set(key, `${key}=${value}`);
     config.Env = [...env.values()];
   },
   LABEL: (config, text) => {
-    config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf(text, "LABEL")) };
+    const labels = pairsOf(text, "LABEL", variablesOf(config));
+    config.Labels = { ...config.Labels, ...Object.fromEntries(labels) };
   },
   EXPOSE: (config, text) => {
-    const ports = wordsOf(text).flatMap(portsOf);
-    config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
+    const variables = variablesOf(config);
+    const words = wordsOf(text).flatMap((word) => expand(word, variables).split(/\s+/).filter(Boolean));
+    const ports = words.flatMap(portsOf).map((port) => [port, {}]);
+    config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports) };
   },
   VOLUME: (config, text) => {
-    const paths = listOf(text) ?? wordsOf(text);
-    if (paths.some((path) => path.trim() === "")) throw invalidParameter("VOLUME specified can not be an empty string");
+    const variables = variablesOf(config);
+    const paths = (listOf(text) ?? wordsOf(text)).map((path) => expand(path, variables).trim());
+    if (paths.includes("")) throw invalidParameter("VOLUME specified can not be an empty string");
     config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) };
   },
   USER: (config, text) => {
-    config.User = onlyWord("USER", text);
+    config.User = expand(text, variablesOf(config));
   },
   WORKDIR: (config, text) => {
-    const path = wordsOf(text).join(" ");
+    const path = expand(text, variablesOf(config));
     const base = path.startsWith("/") ? [] : (config.WorkingDir ?? "").split("/");
     const parts: string[] = [];
     for (const part of [...base, ...path.split("/")])
@@ -60,7 +68,9 @@ const instructions: Record<string, (config: ImageConfig, text: string) => void> 
     config.WorkingDir = `/${parts.join("/")}`;
   },
   STOPSIGNAL: (config, text) => {
-    config.StopSignal = onlyWord("STOPSIGNAL", text);
+    const signal = expand(text, variablesOf(config));
+    parseSignal(signal);
+    config.StopSignal = signal;
   },
   ONBUILD: (config, text) => {
     const trigger = text.split(/\s/, 1)[0]!.toUpperCase();
@@ -74,15 +84,22 @@ const instructions: Record<string, (config: ImageConfig, text: string) => void> 
   },
 };
 
+function variablesOf({ Env }: ImageConfig): Map<string, string> {
+  return new Map((Env ?? []).map((line) => [line.split("=", 1)[0]!, line.slice(line.indexOf("=") + 1)]));
+}
+
 /** A JSON list of strings, or undefined where the text is none and so is for a shell. */
 function listOf(text: string): string[] | undefined {
   if (!text.startsWith("[")) return undefined;
+  let list: unknown;
   try {
-    const list: unknown = JSON.parse(text);
-    return Array.isArray(list) && list.every((item) => typeof item === "string") ? list : undefined;
+    list = JSON.parse(text);
   } catch {
     return undefined;
   }
+  if (!Array.isArray(list)) return undefined;
+  if (list.every((item) => typeof item === "string")) return list;
+  throw invalidParameter("when using JSON array syntax, arrays must be comprised of strings only");
 }
 
 function commandOf(text: string): string[] {
@@ -91,43 +108,31 @@ function commandOf(text: string): string[] {
 }
 
 /** `a=b c="d e"`, or the old form `a b`. */
-function pairsOf(text: string, name: string): [key: string, value: string][] {
+function pairsOf(text: string, name: string, variables: Map<string, string>): [key: string, value: string][] {
   if (!/^[^\s=]+=/.test(text) && !/^["'][^"']*["']=/.test(text)) {
     const [, key = "", value = ""] = /^(\S+)\s+(.*)$/s.exec(text) ?? [];
     if (key === "") throw invalidParameter(`${name} must have two arguments`);
-    return [[key, unquote(value)]];
+    return [[key, expand(value, variables)]];
   }
-  return wordsOf(text, true).map((word) => {
+  return wordsOf(text).map((word) => {
     const [, key = "", value = ""] = /^([^=]+)=(.*)$/s.exec(word) ?? [];
     if (key === "") throw invalidParameter(`Syntax error - can't find = in "${word}". Must be of the form: name=value`);
-    return [unquote(key), unquote(value)];
+    return [expand(key, variables), expand(value, variables)];
   });
 }
 
-/** Splits at blanks outside quotes; quotes stay where `keepQuotes` says so. */
-function wordsOf(text: string, keepQuotes = false): string[] {
-  const words = text.match(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'\\])+/gs) ?? [];
-  return keepQuotes ? words : words.map(unquote);
+/** Splits at blanks outside quotes; quotes and escapes stay. */
+function wordsOf(text: string): string[] {
+  return text.match(/(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|["'\\])+/gs) ?? [];
 }
 
-function unquote(text: string): string {
-  return text.replace(/"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)/gs, (_, double, single, escaped) =>
-    double !== undefined ? double.replace(/\\(["\\$])/g, "$1") : (single ?? escaped),
-  );
-}
-
-function onlyWord(name: string, text: string): string {
-  const words = wordsOf(text);
-  if (words.length !== 1) throw invalidParameter(`${name} requires exactly one argument`);
-  return words[0]!;
-}
-
-/** `80`, `80/udp`, `8000-8010/tcp` as the keys of ExposedPorts. */
+/** `80`, `80/udp`, `8000-8010/tcp` as the keys of ExposedPorts. Of a published one what lies in the container counts. */
 function portsOf(word: string): string[] {
-  const [, first = "", last = first, protocol = "tcp"] =
-    /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
+  const [range = "", protocol = "tcp"] = word.slice(word.lastIndexOf(":") + 1).split("/", 2);
+  if (!/^(tcp|udp|sctp)$/i.test(protocol)) throw invalidParameter(`Invalid proto: ${protocol}`);
+  const [, first = "", last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(range) ?? [];
   const [low, high] = [Number(first), Number(last)];
-  if (first === "" || low > high || high > 65535) throw invalidParameter(`invalid containerPort: ${word}`);
+  if (first === "" || low > high || high > 65535) throw invalidParameter(`Invalid containerPort: ${range}`);
   return Array.from({ length: high - low + 1 }, (_, index) => `${low + index}/${protocol.toLowerCase()}`);
 }
 
@@ -142,7 +147,9 @@ function healthcheckOf(text: string): HealthConfig {
     else if (name === "start-period") check.StartPeriod = durationOf(name, value);
     else if (name === "start-interval") check.StartInterval = durationOf(name, value);
     else if (name === "retries" && /^\d+$/.test(value)) check.Retries = Number(value);
-    else throw invalidParameter(`unknown flag: --${name}`);
+    else if (name === "retries" && /^-\d+$/.test(value))
+      throw invalidParameter(`--retries cannot be negative (${value})`);
+    else throw invalidParameter(`unknown flag: ${name}`);
   }
   const [, kind = "", command = ""] = /^(\S+)\s*(.*)$/s.exec(rest) ?? [];
   switch (kind.toUpperCase()) {

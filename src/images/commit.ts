@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { type ConfigDocument, type HistoryEntry, parseConfig } from "../distribution/documents.ts";
 import { manifestFor, mediaTypes, ociLayerType } from "../distribution/media-types.ts";
-import { BrigError, messageOf, systemError } from "../lib/errors.ts";
 import { familiarString } from "../lib/reference.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
 import { version } from "../lib/version.ts";
@@ -10,7 +9,7 @@ import type { PackedLayer } from "../storage/layers.ts";
 import type { ContainerConfig, ImageConfig } from "../wire/engine-api.ts";
 import { newName } from "./new-name.ts";
 import { blobsOf } from "./record.ts";
-import { register } from "./register.ts";
+import { register, withoutLayer } from "./register.ts";
 import { announce, type ImageRooms } from "./rooms.ts";
 
 export interface CommitTarget {
@@ -85,7 +84,7 @@ export function prepareCommit(rooms: ImageRooms, { parent, repo, tag }: CommitTa
         if (name !== "") announce(rooms, "tag", record.id, name, record.labels);
         return { imageId: record.id, name };
       } catch (thrown) {
-        throw thrown instanceof BrigError ? thrown : systemError(messageOf(thrown), thrown);
+        throw withoutLayer(thrown);
       } finally {
         hold.release();
         await rooms.garbage.collect(held, held);

@@ -3,7 +3,7 @@
 import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
 import { readAtMost, readBody, send } from "../distribution/http.ts";
 import { layerTypeOf, manifestFor, mediaTypes } from "../distribution/media-types.ts";
-import { BrigError, invalidParameter, messageOf, systemError } from "../lib/errors.ts";
+import { BrigError, invalidParameter } from "../lib/errors.ts";
 import { familiarString } from "../lib/reference.ts";
 import { version } from "../lib/version.ts";
 import { applyChanges } from "./changes.ts";
@@ -11,7 +11,7 @@ import { newName } from "./new-name.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import { layerProgress, type Report, throttle } from "./progress.ts";
 import type { ImageRecord } from "./record.ts";
-import { register } from "./register.ts";
+import { register, withoutLayer } from "./register.ts";
 import { announce, type ImageRooms } from "./rooms.ts";
 
 export interface ImportRequest {
@@ -34,6 +34,7 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
   const { signal } = request;
   const references = request.repo ? [newName(request.repo, request.tag)] : [];
   const { os, architecture, variant } = request.platform ? parsePlatform(request.platform) : hostPlatform();
+  if (os !== "linux") throw invalidParameter("operating system is not supported");
   const runConfig = applyChanges({}, request.changes ?? []);
   const source =
     typeof request.source === "string" ? await download(rooms, request.source, report, signal) : request.source;
@@ -97,7 +98,7 @@ export async function importTar(rooms: ImageRooms, request: ImportRequest, repor
     return record;
   } catch (thrown) {
     signal?.throwIfAborted();
-    throw thrown instanceof BrigError ? thrown : systemError(messageOf(thrown), thrown);
+    throw withoutLayer(thrown);
   } finally {
     hold.release();
     await rooms.garbage.collect(made, made);

@@ -1,6 +1,7 @@
 /** The last step of pull, load and import: the rows that make blobs and layers an image. */
 
 import type { ConfigDocument } from "../distribution/documents.ts";
+import { BrigError, messageOf } from "../lib/errors.ts";
 import type { Reference } from "../lib/reference.ts";
 import { type ImageRecord, type ManifestRecord, withManifest } from "./record.ts";
 import type { ImageRooms } from "./rooms.ts";
@@ -19,6 +20,12 @@ export interface NewImage {
   isTagged: boolean;
   /** The image it was made upon. */
   parent?: string;
+}
+
+/** What went wrong with the one layer of an import or a commit: nobody needs to be told that it was a layer. */
+export function withoutLayer(thrown: unknown): BrigError {
+  const message = messageOf(thrown).replace(/^failed to register layer: /, "");
+  return new BrigError(thrown instanceof BrigError ? thrown.kind : "system", message, { cause: thrown });
 }
 
 /** Writes an image's rows. All its blobs and layers must be here. */
