@@ -89,7 +89,7 @@ describe("a running container", () => {
         "-c",
         `cd ${root} && find . -mindepth 1 \\( -path ./dev -o -path ./proc -o -path ./sys -o -path ./.dockerenv -o -name mtab \\) -prune -o \
           \\( -type d -printf '%P %y %m %U %G\\n' -o -printf '%P %y %m %U %G %s %T@ %n %l\\n' \\) | sort |
-          grep -v '^etc/ho[^ ]* \\|^etc/resolv'; cd ${root}; find . -type f -size -1M -not -path './etc/*' -not -path './dev/*' | sort | xargs -d '\\n' sha256sum`,
+          grep -v '^etc/ho[^ ]* \\|^etc/resolv'; cd ${root} && find . -type f -size -1M -not -path './etc/*' -not -path './dev/*' | sort | xargs -d '\\n' sha256sum`,
       ]).then(({ stdout }) => stdout);
     await docker("commit", "-p=false", "cc-run", "cc:2");
     const id = (await docker("inspect", "-f", "{{.Id}}", "cc-run")).stdout.trim();
