@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync } from "node:fs";
+import { createServer as createHttpServer, request as httpRequest } from "node:http";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { imageOf, indexLayout, tarOf } from "../src/images/testing.ts";
 import { brigBinary, type Outcome, run, TestDaemon } from "./support/daemon.ts";
 import { TestRegistry } from "./support/registry.ts";
@@ -184,7 +186,7 @@ test("what cannot be pushed is refused as by Docker, and both clients say the sa
   await docker("tag", "alpine", name("same:1"));
   await docker("push", name("same:1"));
   await docker("tag", "alpine", "127.0.0.1:1/gone:1");
-  const cases: [args: string[], stderr: RegExp | string][] = [
+  const cases: [args: string[], stderr: string][] = [
     [[name("nothing:1")], `An image does not exist locally with the tag: ${name("nothing")}\n`],
     [["-a", name("nothing")], `An image does not exist locally with the tag: ${name("nothing")}\n`],
     [[name("same")], `tag does not exist: ${name("same:latest")}\n`],
@@ -198,9 +200,9 @@ test("what cannot be pushed is refused as by Docker, and both clients say the sa
   ];
   for (const [args, stderr] of cases) {
     const [ours, theirs] = [await brig("push", ...args), await docker("push", ...args)];
-    expect([args, ours.stdout, ours.stderr]).toEqual([args, theirs.stdout, String(stderr)]);
-    // Older clients put a word before it, or end otherwise.
-    expect(theirs.stderr).toContain(String(stderr).trim());
+    expect([args, ours.stdout, ours.stderr]).toEqual([args, theirs.stdout, stderr]);
+    // Older clients do not say which name.
+    if (args[0] !== "Bad/X") expect(theirs.stderr).toContain(stderr.trim());
     expect(ours.code).toBe(stderr === "" ? 0 : 1);
   }
   const refused = await daemon.request("POST", `/images/${name("same")}@sha256:${"0".repeat(64)}/push?tag=1`);
@@ -235,6 +237,77 @@ describe("a registry with passwords", () => {
     expect(digestIn(await right(brigBinary, "push", image))).toBe(digestIn(pushed));
     expect((await right("docker", "pull", image)).stdout).toContain(digestIn(pushed)!);
   });
+});
+
+/** A tar of so many bytes that no compression makes smaller. */
+const noise = async (bytes: number) => {
+  const content = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; at += 65536) crypto.getRandomValues(content.subarray(at, Math.min(at + 65536, bytes)));
+  return tarOf({ noise: content });
+};
+
+test("a line that breaks in the middle of a layer costs time alone", async () => {
+  let isCut = false;
+  const line = createServer((client) => {
+    const server = connect(registry.port, "127.0.0.1");
+    let bytes = 0;
+    client.on("data", (chunk) => {
+      bytes += chunk.length;
+      if (bytes > 5 << 20 && !isCut) {
+        isCut = true;
+        client.destroy();
+      } else server.write(chunk);
+    });
+    server.pipe(client);
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ] as const)
+      one.on("error", () => undefined).on("close", () => other.destroy());
+  }).listen(0, "127.0.0.1");
+  try {
+    const image = `127.0.0.1:${(line.address() as AddressInfo).port}/broken:1`;
+    await Bun.write(`${daemon.root}/noise.tar`, await noise(9 << 20));
+    await docker("import", `${daemon.root}/noise.tar`, image);
+    const pushed = await docker("push", image);
+    expect(pushed.stdout).toContain("Retrying in 1 second");
+    expect(digestIn(pushed)).toBe((await registry.manifest("broken", "1")).digest);
+    expect(isCut).toBe(true);
+  } finally {
+    line.close();
+  }
+});
+
+test("goes through the proxy that the daemon is told, but not where it is told not to", async () => {
+  const asked: string[] = [];
+  const proxy = createHttpServer((request, response) => {
+    asked.push(request.url!);
+    const url = new URL(request.url!);
+    const { method, headers } = request;
+    const path = url.pathname + url.search;
+    const onward = httpRequest({ port: registry.port, host: "127.0.0.1", method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(onward);
+  }).listen(0, "127.0.0.1");
+  const { port } = proxy.address() as AddressInfo;
+  const insecure = ["--insecure-registry", "registry.test:5000", "--insecure-registry", "direct.test:5000"];
+  const proxied = ["--http-proxy", `http://127.0.0.1:${port}`, "--no-proxy", "direct.test"];
+  const own = await new TestDaemon([...insecure, ...proxied]).start();
+  try {
+    for (const host of ["registry.test:5000", "direct.test:5000"])
+      await own.docker("import", `${daemon.root}/busybox.tar`, `${host}/proxied:1`);
+    const pushed = await own.docker("push", "registry.test:5000/proxied:1");
+    expect(digestIn(pushed)).toBe((await registry.manifest("proxied", "1")).digest);
+    expect(asked.length).toBeGreaterThan(3);
+    expect(asked.every((url) => url.startsWith("http://registry.test:5000/v2/"))).toBe(true);
+    const direct = await own.docker("push", "direct.test:5000/proxied:1");
+    expect(direct.stderr).toContain('Get "http://direct.test:5000/v2/": dial tcp');
+  } finally {
+    await own.dispose();
+    proxy.close();
+  }
 });
 
 test("certs.d holds the authority and the client's certificate of one registry", async () => {

@@ -34,7 +34,7 @@ const ATTEMPTS = 5;
 const MOUNT_ATTEMPTS = 3;
 /** How often an upload that the registry has forgotten is begun anew. */
 const RESTARTS = 2;
-/** So much has to arrive before failures before it are forgiven. */
+/** So much more than ever has to arrive before failures are forgiven. */
 const FORGIVING_BYTES = 1 << 20;
 /** A registry may read and store all of a blob again before it answers. */
 const STORE_PATIENCE_MS = 600_000;
@@ -69,7 +69,7 @@ export class BlobUpload {
     const { signal, onRetry } = this.#options;
     let failures = 0;
     let restarts = 0;
-    let forgiven = 0;
+    let furthest = 0;
     for (;;) {
       try {
         return await this.#attempt();
@@ -78,8 +78,8 @@ export class BlobUpload {
           void this.#cancel();
           throw thrown;
         }
-        if (this.#offset - forgiven >= FORGIVING_BYTES) failures = 0;
-        forgiven = this.#offset;
+        if (this.#offset - furthest >= FORGIVING_BYTES) failures = 0;
+        furthest = Math.max(furthest, this.#offset);
         failures++;
         const isLost = this.#location !== undefined && isForgotten(thrown, this.#hasBroken);
         if (isLost) {
