@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { BrigRegistry, codeOf, digestOf } from "./support/brig-registry.ts";
 import { buildBusyboxTar } from "./support/busybox-image.ts";
 import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
+import { S3Server, s3Credentials } from "./support/s3-server.ts";
 
 const registry = new BrigRegistry();
 beforeAll(() => registry.start());
@@ -303,4 +304,46 @@ test("TLS with client certificates, and new certificates on SIGHUP", async () =>
   expect(await ask(renewed, { cert: client, key })).toBe(200);
   expect(await ask(server, { cert: client, key })).toBe("refused");
   await own.dispose();
+});
+
+test("blobs in S3: the same registry, clients are sent to the store, garbage goes there too", async () => {
+  const store = new S3Server();
+  const own = new BrigRegistry(["--gc-grace", "1s", "--s3-bucket", "registry", "--s3-endpoint", store.endpoint]);
+  own.options.push("--s3-redirect", "--config", `${own.root}/config.json`);
+  const { accessKeyId, secretAccessKey, region } = s3Credentials;
+  const config = { "s3-access-key-id": accessKeyId, "s3-secret-access-key": secretAccessKey, "s3-region": region };
+  await Bun.write(`${own.root}/config.json`, JSON.stringify({ ...config, "s3-secret-access-key": "another" }));
+  await expect(own.start()).rejects.toThrow("the bucket registry cannot be used");
+  await Bun.write(`${own.root}/config.json`, JSON.stringify(config));
+  await own.start();
+  try {
+    const kept = await own.pushImage("in/s3", randomBytes(6 << 20).toString("latin1"), "latest");
+    const gone = await own.pushImage("in/s3", "short", "gone");
+    const keyOf = ({ digest }: { digest: string }) => `blobs/${digest.replace(":", "/")}`;
+    expect([...store.objects.keys()].sort()).toEqual(
+      [kept.config, kept.layer, gone.config, gone.layer].map(keyOf).sort(),
+    );
+    const sent = await own.request("GET", `/v2/in/s3/blobs/${kept.layer.digest}`);
+    expect([sent.status, new URL(sent.headers.get("location")!).origin]).toEqual([307, store.endpoint]);
+    expect(digestOf(await (await fetch(sent.headers.get("location")!)).bytes())).toBe(kept.layer.digest);
+    const out = await skopeo(
+      "copy",
+      "--src-tls-verify=false",
+      `docker://${own.host}/in/s3:latest`,
+      `dir:${own.root}/out`,
+    );
+    expect(out).toMatchObject({ code: 0 });
+    store.misbehave = (request) => (request.method === "PUT" ? new Response(null, { status: 403 }) : undefined);
+    await expect(own.pushBlob("in/s3", "refused by the store")).rejects.toThrow("500");
+    store.misbehave = () => undefined;
+    await own.pushBlob("in/s3", "refused by the store");
+    await own.request("DELETE", `/v2/in/s3/manifests/${gone.digest}`);
+    await Bun.sleep(2100);
+    process.kill(own.pid, "SIGUSR1");
+    for (let attempt = 0; !own.log.includes("garbage collected") && attempt < 100; attempt++) await Bun.sleep(50);
+    expect([...store.objects.keys()].sort()).toEqual([kept.config, kept.layer].map(keyOf).sort());
+  } finally {
+    await own.dispose();
+    await store.stop();
+  }
 });

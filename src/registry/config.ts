@@ -4,6 +4,7 @@ import { messageOf } from "../lib/errors.ts";
 import { FlagError, type FlagSpec, type ParsedFlags } from "../lib/flags.ts";
 import { isLogLevel, type LogLevel, logLevels } from "../lib/logger.ts";
 import { parseGoDuration } from "../lib/units.ts";
+import type { S3Options } from "./s3-blobs.ts";
 
 export interface RegistryConfig {
   /** Where everything is kept. */
@@ -18,6 +19,8 @@ export interface RegistryConfig {
   accessLog: boolean;
   logLevel: LogLevel;
   logFormat: "text" | "json";
+  /** The object store where blobs are; undefined for files below the root. */
+  s3: S3Options | undefined;
   /** Time between two garbage collections; 0 for none. */
   garbageIntervalMs: number;
   /** What is younger is never garbage. */
@@ -25,7 +28,7 @@ export interface RegistryConfig {
 }
 
 /** Keys of the file, each with the flag of the same name. */
-const settings: (FlagSpec & { name: string })[] = [
+const settings: FlagSpec[] = [
   { name: "root", type: "string", default: "/var/lib/brig-registry", usage: "Directory of the registry" },
   { name: "listen", type: "string", default: "127.0.0.1:5000", usage: "Address and port to listen on" },
   { name: "tls-cert", type: "string", usage: "Path to the TLS certificate" },
@@ -36,9 +39,21 @@ const settings: (FlagSpec & { name: string })[] = [
   { name: "access-log", type: "bool", usage: "Log each request" },
   { name: "log-level", type: "string", default: "info", usage: `Log from this level on (${logLevels.join(", ")})` },
   { name: "log-format", type: "string", default: "text", usage: 'Format of the log ("text", "json")' },
+  { name: "s3-bucket", type: "string", usage: "Keep blobs in this bucket of an S3-compatible store" },
+  { name: "s3-endpoint", type: "string", usage: "URL of the store (default Amazon's of the region)" },
+  { name: "s3-region", type: "string", default: "us-east-1", usage: "Region of the bucket" },
+  { name: "s3-prefix", type: "string", usage: "What stands before the key of each object" },
+  { name: "s3-redirect", type: "bool", usage: "Send clients to the store for blobs" },
   { name: "gc-interval", type: "string", default: "24h", usage: "Time between garbage collections; 0 for none" },
   { name: "gc-grace", type: "string", default: "24h", usage: "What is younger is never garbage" },
 ];
+
+/** Keys of the file that are no flags, since everybody sees a command line: and the variables that they stand in for. */
+const secrets = {
+  "s3-access-key-id": "AWS_ACCESS_KEY_ID",
+  "s3-secret-access-key": "AWS_SECRET_ACCESS_KEY",
+  "s3-session-token": "AWS_SESSION_TOKEN",
+} as const;
 
 export const configFlag: FlagSpec = { name: "config", type: "string", usage: "Path to the configuration file (JSON)" };
 /** Flags of `brig registry serve`. */
@@ -64,6 +79,7 @@ export function loadConfig(flags: ParsedFlags): RegistryConfig {
     accessLog: bool("access-log"),
     logLevel: oneOf("log-level", text("log-level"), isLogLevel),
     logFormat: oneOf("log-format", text("log-format"), (value) => value === "text" || value === "json"),
+    s3: s3Of(text, bool("s3-redirect"), (name) => String(file[name] ?? process.env[secrets[name]] ?? "")),
     garbageIntervalMs: durationMs("gc-interval", text("gc-interval")),
     garbageGraceMs: durationMs("gc-grace", text("gc-grace")),
   };
@@ -80,8 +96,8 @@ function readFile(path: string): Record<string, unknown> {
     throw new Error(`${path}: not a JSON object`);
   for (const [key, value] of Object.entries(parsed)) {
     const setting = settings.find(({ name }) => name === key);
-    if (setting === undefined) throw new Error(`${path}: unknown key "${key}"`);
-    const wanted = setting.type === "bool" ? "boolean" : "string";
+    if (setting === undefined && !Object.hasOwn(secrets, key)) throw new Error(`${path}: unknown key "${key}"`);
+    const wanted = setting?.type === "bool" ? "boolean" : "string";
     if (typeof value !== wanted) throw new Error(`${path}: "${key}" is not a ${wanted}`);
   }
   return parsed as Record<string, unknown>;
@@ -99,6 +115,30 @@ function tlsOf(cert: string, key: string, clientCa: string): RegistryConfig["tls
   if (cert === "" && key === "" && clientCa === "") return undefined;
   if (cert === "" || key === "") throw new FlagError("tls-cert and tls-key are needed together");
   return { cert, key, ...(clientCa === "" ? {} : { clientCa }) };
+}
+
+function s3Of(
+  text: (name: string) => string,
+  redirect: boolean,
+  secret: (name: keyof typeof secrets) => string,
+): S3Options | undefined {
+  const bucket = text("s3-bucket");
+  if (bucket === "") return undefined;
+  const [accessKeyId, secretAccessKey] = [secret("s3-access-key-id"), secret("s3-secret-access-key")];
+  if (accessKeyId === "" || secretAccessKey === "")
+    throw new Error(
+      "the bucket needs s3-access-key-id and s3-secret-access-key in the configuration file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+    );
+  return {
+    bucket,
+    endpoint: text("s3-endpoint"),
+    region: text("s3-region"),
+    prefix: text("s3-prefix"),
+    redirect,
+    accessKeyId,
+    secretAccessKey,
+    sessionToken: secret("s3-session-token"),
+  };
 }
 
 function oneOf<T extends string>(name: string, value: string, isOne: (value: string) => value is T): T {

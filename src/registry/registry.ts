@@ -13,6 +13,7 @@ import { RegistryFailure } from "./errors.ts";
 import { Metadata } from "./metadata.ts";
 import { Removals } from "./removals.ts";
 import type { RegistryRequest } from "./request.ts";
+import { S3Blobs } from "./s3-blobs.ts";
 import { registrySchema } from "./schema.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -31,7 +32,9 @@ export class Registry {
     this.log = log;
     mkdirSync(config.root, { recursive: true, mode: 0o700 });
     this.metadata = new Metadata(new StateDatabase(join(config.root, "registry.db"), registrySchema));
-    this.blobs = new DiskBlobs(new ContentStore(join(config.root, "blobs"), ["sha256", "sha512"]));
+    this.blobs = config.s3
+      ? new S3Blobs(config.s3)
+      : new DiskBlobs(new ContentStore(join(config.root, "blobs"), ["sha256", "sha512"]));
     this.uploads = new Uploads({
       directory: join(config.root, "uploads"),
       metadata: this.metadata,
@@ -69,6 +72,11 @@ export class Registry {
       this.#collecting = undefined;
     });
     return this.#collecting;
+  }
+
+  /** Throws where the registry could not store anything. */
+  async check(): Promise<void> {
+    if (this.blobs instanceof S3Blobs) await this.blobs.check();
   }
 
   close(): void {

@@ -18,6 +18,9 @@ export async function serve(flags: ParsedFlags): Promise<number> {
   const log = new Logger({ level: config.logLevel, format: config.logFormat });
   const registry = new Registry(config, log);
   if (!lockRoot(config.root)) throw new Error(`another registry serves ${config.root}`);
+  await registry.check().catch((thrown) => {
+    throw new Error(`the bucket ${config.s3?.bucket} cannot be used: ${messageOf(thrown)}`);
+  });
   const server = new RegistryServer(registry);
   writeFileSync(pidPath(config), String(process.pid));
   const requests = new CollectionRequests(registry.metadata.db);
