@@ -89,7 +89,10 @@ export class BrigRegistry {
 
   /** An image of one layer with that content, pushed. Returns its manifest's descriptor and text. */
   async pushImage(repository: string, content: string, tag?: string, more: object = {}) {
-    const config = await this.pushBlob(repository, JSON.stringify({ architecture: "amd64", os: "linux", of: digestOf(content) }));
+    const config = await this.pushBlob(
+      repository,
+      JSON.stringify({ architecture: "amd64", os: "linux", of: digestOf(content) }),
+    );
     const layer = await this.pushBlob(repository, content);
     const document = {
       schemaVersion: 2,
