@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { readTar, type TarEntry, TarReader } from "./tar.ts";
 import { headerChecksum } from "./tar-header.ts";
 import { type NewTarEntry, tarEnd, tarHeader, tarPadding } from "./tar-writer.ts";
@@ -12,15 +12,17 @@ interface Read {
   ended: boolean;
 }
 
-function readAll(archive: Uint8Array, chunkBytes = archive.length): Read[] {
+function readAll(archive: Uint8Array, chunkBytes = archive.length, names: "utf8" | "latin1" = "utf8"): Read[] {
   const members: Read[] = [];
-  const reader = new TarReader({
-    entry: (entry) => members.push({ entry, runs: [], ended: false }),
-    data: (chunk, offset) => members.at(-1)!.runs.push({ offset, text: Buffer.from(chunk).toString() }),
+  const sink = {
+    entry: (entry: TarEntry) => members.push({ entry, runs: [], ended: false }),
+    data: (chunk: Uint8Array, offset: number) =>
+      members.at(-1)!.runs.push({ offset, text: Buffer.from(chunk).toString() }),
     end: () => {
       members.at(-1)!.ended = true;
     },
-  });
+  };
+  const reader = new TarReader(sink, { names });
   for (let at = 0; at < archive.length; at += chunkBytes) reader.push(archive.subarray(at, at + chunkBytes));
   reader.finish();
   return members;
@@ -186,6 +188,34 @@ describe("what is not well-formed", () => {
     refused(archive("10,5,5"), "malformed sparse map");
     refused(archive("-1,55"), "not a valid number");
   });
+});
+
+test("holes and names of any bytes, as they are written", () => {
+  const runs = [
+    { offset: 10, length: 5 },
+    { offset: 1_000_000_000_000, length: 3 },
+  ];
+  const name = Buffer.from("odd-\xe9", "latin1").toString("latin1");
+  const entry: NewTarEntry = { name, type: "file", size: 1_000_000_000_100 };
+  const stored = Buffer.from("hellonow");
+  const archive = Buffer.concat([
+    tarHeader(entry, { names: "latin1", runs }),
+    stored,
+    tarPadding(stored.length),
+    tarEnd(),
+  ]);
+  const [read] = readAll(archive, archive.length, "latin1");
+  expect([read!.entry.name, read!.entry.size]).toEqual([name, 1_000_000_000_100]);
+  expect(read!.runs).toEqual([
+    { offset: 10, text: "hello" },
+    { offset: 1_000_000_000_000, text: "now" },
+  ]);
+  const path = join(mkdtempSync(join(tmpdir(), "brig-tar-")), "sparse.tar");
+  writeFileSync(path, archive);
+  const listed = Bun.spawnSync(["tar", "--quoting-style=escape", "-tvf", path]).stdout.toString();
+  expect(listed).toContain(" 1000000000100 ");
+  expect(listed).toContain("odd-\\351");
+  rmSync(dirname(path), { recursive: true });
 });
 
 test("readTar skips what nobody reads", async () => {

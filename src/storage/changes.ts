@@ -54,8 +54,9 @@ export function* listChanges(tree: ChangedTree): Generator<undefined, FileChange
   for (const { path, entry, lower } of compare(tree)) {
     yield;
     if (entry === undefined) add(path, changeKinds.deleted);
-    else if (lower !== undefined) isChanged(entry, lower) && add(path, changeKinds.changed);
-    else if (!tree.scaffold.includes(path)) add(path, changeKinds.added);
+    else if (lower === undefined) {
+      if (!tree.scaffold.includes(path)) add(path, changeKinds.added);
+    } else if (isChanged(entry, lower)) add(path, changeKinds.changed);
   }
   return [...changes]
     .sort(([one], [other]) => (one < other ? -1 : 1))

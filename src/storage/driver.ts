@@ -15,6 +15,8 @@ export type DriverName = "overlay2" | "vfs";
  * - What a container writes changes its own view alone, and is still there after unmount and mount.
  * - An entry of a higher layer replaces the lower one of the same name; directories are merged; a whiteout hides
  *   what lies below it; an opaque directory hides all that lies in it below.
+ * - What writable() names, compared with `lowers`, tells all that the container has changed, and a layer made of that
+ *   upon `lowers` shows what the container's view shows.
  * - prepare, mount, unmount and remove can each be called again after a crash at any point, with the same result
  *   as if they had been called once.
  */
