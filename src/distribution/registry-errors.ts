@@ -28,6 +28,12 @@ export class RegistryError extends BrigError {
 
 const TEXT_LIMIT = 1024;
 const codeOfStatus: Record<number, string> = { 401: "UNAUTHORIZED", 403: "DENIED", 429: "TOOMANYREQUESTS" };
+/** For answers without a body, as those to HEAD: what registries themselves say with the code. */
+const messageOfCode: Record<string, string> = {
+  UNAUTHORIZED: "authentication required",
+  DENIED: "requested access to the resource is denied",
+  TOOMANYREQUESTS: "too many requests",
+};
 
 /** Makes an error of a refusal, in the words of Docker's client of registries. */
 export function registryError(response: Response, body: string): RegistryError {
@@ -45,10 +51,10 @@ export function registryError(response: Response, body: string): RegistryError {
     return make(first.code, errors.map(sayWord).join("; ").slice(0, TEXT_LIMIT));
   }
   const code = codeOfStatus[status] ?? "";
-  const text = (headers.get("content-type") ?? "").includes("html") ? `HTTP status ${status}` : body.trim();
+  const text = (headers.get("content-type") ?? "").includes("html") ? "" : body.trim() || messageOfCode[code];
   return make(
     code,
-    `${code === "" ? "unknown" : code.toLowerCase()}: ${text.slice(0, TEXT_LIMIT) || `HTTP status ${status}`}`,
+    `${code === "" ? "unknown" : code.toLowerCase()}: ${text?.slice(0, TEXT_LIMIT) || `HTTP status ${status}`}`,
   );
 }
 

@@ -80,7 +80,8 @@ export class Repository {
   /** Finds out whether the server can be reached, and proves who we are. Throws where either fails. */
   async ping(signal: AbortSignal | undefined): Promise<void> {
     try {
-      await (await this.#session.request({ path: "/", signal })).body?.cancel();
+      const response = await patiently(signal, () => this.#session.request({ path: "/", signal }));
+      await response.body?.cancel();
     } catch (thrown) {
       // What is asked for next tells more of whatever else is wrong.
       if (!(thrown instanceof RegistryError) || thrown.status === 401) throw thrown;

@@ -152,7 +152,9 @@ test("what is refused twice is refused", async () => {
   const { base, seen } = serve(({ path }) =>
     path === "/token" ? Response.json({ token: "useless" }) : challenge(base),
   );
-  await expect(sessionFor(base).request({ path: "/app/x", signal: undefined })).rejects.toThrow("unauthorized");
+  await expect(sessionFor(base).request({ path: "/app/x", signal: undefined })).rejects.toThrow(
+    "unauthorized: authentication required",
+  );
   expect(seen.length).toBe(3);
   const wrong = { username: "me", password: "no" };
   server?.stop(true);
