@@ -9,6 +9,7 @@ import { invalidParameter, systemError } from "../lib/errors.ts";
 import { familiarString, parseReference, type Reference, shortId, withDigest, withTag } from "../lib/reference.ts";
 import { compressedManifest } from "./compressed.ts";
 import type { Hold } from "./garbage.ts";
+import { mountSources } from "./mount-sources.ts";
 import { layerStatus, type Report } from "./progress.ts";
 import { type BlobRecord, type ImageRecord, type ManifestRecord, manifestBehind } from "./record.ts";
 import { announce, type ImageRooms } from "./rooms.ts";
@@ -125,14 +126,10 @@ class Push {
     const work = { rooms: this.#rooms, record, hold, report: this.#report, signal: this.#signal };
     const manifest = whole ? found : await compressedManifest({ ...work, manifest: found });
     const documents = whole ?? [...documentsBelow(content, manifest)];
-    const blobs = new Map(
-      documents.flatMap(({ blob, document }) =>
-        [blob, ...(document.kind === "manifest" ? blobsNamed(document) : [])].map(
-          (each) => [each.digest, each] as const,
-        ),
-      ),
+    const needed = documents.flatMap(({ blob, document }) =>
+      document.kind === "manifest" ? [blob, ...blobsNamed(document)] : [blob],
     );
-    await hold.add(...blobs.keys());
+    await hold.add(...needed.map(({ digest }) => digest));
 
     await this.#uploadBlobs(documents);
     // What a document names has to be there first.
@@ -175,26 +172,18 @@ class Push {
   async #uploadBlobs(documents: StoredDocument[]): Promise<void> {
     const { uploads } = this.#rooms;
     const { repository, name: destination } = this.#destination;
-    const sources = this.#sources();
+    const sources = mountSources(this.#rooms.store, this.#reference);
     const names = this.#layerNames(documents);
-    const layers: BlobRecord[] = [];
-    const configs: BlobRecord[] = [];
-    const seen = new Set<string>();
-    for (const { document } of documents) {
-      if (document.kind === "index") continue;
-      const [config, ...ofManifest] = blobsNamed(document) as [BlobRecord, ...BlobRecord[]];
-      for (const [kind, blob] of [[configs, config] as const, ...ofManifest.map((layer) => [layers, layer] as const)]) {
-        if (seen.has(blob.digest)) continue;
-        seen.add(blob.digest);
-        kind.push(blob);
-      }
-    }
+    const manifests = documents.flatMap(({ document }) => (document.kind === "manifest" ? [document] : []));
+    const configs = unique(manifests.map((manifest) => blobsNamed(manifest)[0]!));
+    const layers = unique(manifests.flatMap((manifest) => blobsNamed(manifest).slice(1)));
     const send = async (blob: BlobRecord, report: Report) => {
       const mountFrom = [...(sources.get(blob.digest) ?? [])];
       const id = names.get(blob.digest) ?? shortId(blob.digest);
       await uploads.push({ blob, repository, destination, mountFrom, id, report, signal: this.#signal });
     };
     const tasks: (() => Promise<void>)[] = [];
+    // The uppermost first, as in Docker.
     for (const layer of layers.reverse()) {
       const id = names.get(layer.digest) ?? shortId(layer.digest);
       this.#report(layerStatus(id, "Preparing"));
@@ -213,24 +202,6 @@ class Push {
     await Promise.allSettled(outcomes);
     this.#request.signal?.throwIfAborted();
     if (this.#failed.signal.aborted) throw this.#failed.signal.reason;
-  }
-
-  /** Other repositories on the same server that blobs have come from or gone to, by the blobs' digests. */
-  #sources(): Map<string, Set<string>> {
-    const { store } = this.#rooms;
-    const { domain, path } = this.#reference;
-    const sources = new Map<string, Set<string>>();
-    for (const { id, manifests } of store.all())
-      for (const reference of store.referencesOf(id)) {
-        const { digest } = reference;
-        if (digest === undefined || reference.domain !== domain || reference.path === path) continue;
-        for (const manifest of manifests) {
-          if (manifest.digest !== digest && !manifest.indexes.some((index) => index.digest === digest)) continue;
-          for (const layer of [...manifest.layers, { digest: id }])
-            sources.set(layer.digest, (sources.get(layer.digest) ?? new Set()).add(reference.path));
-        }
-      }
-    return sources;
   }
 
   /** How layers are called in messages: by their diff IDs, as in Docker, where those are known. */
@@ -258,6 +229,9 @@ function wholeIndex({ content }: ImageRooms, index: BlobRecord): StoredDocument[
   }
   return documents;
 }
+
+/** Each blob once. */
+const unique = (blobs: BlobRecord[]) => [...new Map(blobs.map((blob) => [blob.digest, blob])).values()];
 
 const isForeign = ({ mediaType }: BlobRecord) => isForeignLayerType(mediaType);
 
