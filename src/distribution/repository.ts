@@ -45,6 +45,29 @@ export class Repository {
     return { bytes, mediaType: (response.headers.get("content-type") ?? "").split(";")[0]!.trim(), digest };
   }
 
+  /** The digest a tag stands for, without fetching the manifest; undefined where the registry does not say. */
+  async manifestDigest(tag: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+    const response = await patiently(signal, () =>
+      this.#session.request({
+        method: "HEAD",
+        path: `/${this.#path}/manifests/${tag}`,
+        headers: { Accept: acceptedManifests },
+        signal,
+      }),
+    );
+    return response.headers.get("docker-content-digest") ?? undefined;
+  }
+
+  /** Bytes of a blob. Throws where the registry does not have it, or does not say. */
+  async blobSize(digest: string, signal: AbortSignal | undefined): Promise<number> {
+    const response = await patiently(signal, () =>
+      this.#session.request({ method: "HEAD", path: `/${this.#path}/blobs/${digest}`, signal }),
+    );
+    const size = Number(response.headers.get("content-length") ?? Number.NaN);
+    if (!Number.isSafeInteger(size)) throw systemError(`the registry does not say how long ${digest} is`);
+    return size;
+  }
+
   /** A blob's bytes from an offset on. Neither length nor digest is verified here. */
   async *blob(digest: string, offset: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
     const headers: Record<string, string> = offset > 0 ? { Range: `bytes=${offset}-` } : {};

@@ -7,7 +7,11 @@ import type { RegistryRequest } from "./request.ts";
 export async function getBlob(registry: Registry, request: RegistryRequest): Promise<Response> {
   const { reference: digest, method } = request;
   checkDigest(digest);
-  const size = registry.metadata.linkedSize(registry.repositoryId(request.repository), digest);
+  const id = registry.metadata.idOf(request.repository);
+  let size = id === undefined ? undefined : registry.metadata.linkedSize(id, digest);
+  const coming = size === undefined ? await registry.pullThrough?.bringBlob(request.repository, digest) : undefined;
+  size ??= coming?.size ?? (id === undefined ? undefined : registry.metadata.linkedSize(id, digest));
+  if (size === undefined && id === undefined) throw new RegistryFailure("NAME_UNKNOWN");
   if (size === undefined) throw new RegistryFailure("BLOB_UNKNOWN", { detail: { digest } });
   const headers: Record<string, string> = {
     "Content-Type": "application/octet-stream",
@@ -18,13 +22,14 @@ export async function getBlob(registry: Registry, request: RegistryRequest): Pro
   };
   if (method === "HEAD") return new Response(null, { headers: { ...headers, "Content-Length": String(size) } });
   if (request.header("if-none-match") === headers.ETag) return new Response(null, { status: 304, headers });
-  const elsewhere = registry.blobs.redirect(digest);
+  const elsewhere = coming ? undefined : registry.blobs.redirect(digest);
   if (elsewhere !== undefined) return new Response(null, { status: 307, headers: { ...headers, Location: elsewhere } });
   const range = rangeOf(request.header("range"), size);
   const { start, end } = range ?? { start: 0, end: size };
   headers["Content-Length"] = String(end - start);
   if (range) headers["Content-Range"] = `bytes ${start}-${end - 1}/${size}`;
-  return new Response(await registry.blobs.body(digest, start, end), { status: range ? 206 : 200, headers });
+  const body = coming ? coming.read(start, end) : await registry.blobs.body(digest, start, end);
+  return new Response(body, { status: range ? 206 : 200, headers });
 }
 
 export function deleteBlob(registry: Registry, request: RegistryRequest): Response {

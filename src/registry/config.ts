@@ -4,6 +4,7 @@ import { messageOf } from "../lib/errors.ts";
 import { FlagError, type FlagSpec, type ParsedFlags } from "../lib/flags.ts";
 import { isLogLevel, type LogLevel, logLevels } from "../lib/logger.ts";
 import { parseGoDuration } from "../lib/units.ts";
+import type { ProxyOptions } from "./pull-through.ts";
 import type { S3Options } from "./s3-blobs.ts";
 
 export interface RegistryConfig {
@@ -21,6 +22,8 @@ export interface RegistryConfig {
   logFormat: "text" | "json";
   /** The object store where blobs are; undefined for files below the root. */
   s3: S3Options | undefined;
+  /** The registry that this one is a cache of. */
+  proxy: ProxyOptions | undefined;
   /** Time between two garbage collections; 0 for none. */
   garbageIntervalMs: number;
   /** What is younger is never garbage. */
@@ -44,12 +47,16 @@ const settings: FlagSpec[] = [
   { name: "s3-region", type: "string", default: "us-east-1", usage: "Region of the bucket" },
   { name: "s3-prefix", type: "string", usage: "What stands before the key of each object" },
   { name: "s3-redirect", type: "bool", usage: "Send clients to the store for blobs" },
+  { name: "proxy", type: "string", usage: "Be a cache of the registry at this URL, and take no pushes" },
+  { name: "proxy-ttl", type: "string", default: "168h", usage: "Forget what nobody pulled for so long" },
   { name: "gc-interval", type: "string", default: "24h", usage: "Time between garbage collections; 0 for none" },
   { name: "gc-grace", type: "string", default: "24h", usage: "What is younger is never garbage" },
 ];
 
 /** Keys of the file that are no flags, since everybody sees a command line: and the variables that they stand in for. */
 const secrets = {
+  "proxy-username": "BRIG_REGISTRY_PROXY_USERNAME",
+  "proxy-password": "BRIG_REGISTRY_PROXY_PASSWORD",
   "s3-access-key-id": "AWS_ACCESS_KEY_ID",
   "s3-secret-access-key": "AWS_SECRET_ACCESS_KEY",
   "s3-session-token": "AWS_SESSION_TOKEN",
@@ -68,6 +75,7 @@ export function loadConfig(flags: ParsedFlags): RegistryConfig {
   const file = path === "" ? {} : readFile(path);
   const text = (name: string) => (flags.has(name) || !(name in file) ? flags.string(name) : String(file[name]));
   const bool = (name: string) => (flags.has(name) || !(name in file) ? flags.bool(name) : file[name] === true);
+  const secret = (name: keyof typeof secrets) => String(file[name] ?? process.env[secrets[name]] ?? "");
   const { hostname, port } = parseListen(text("listen"));
   return {
     root: text("root"),
@@ -79,7 +87,8 @@ export function loadConfig(flags: ParsedFlags): RegistryConfig {
     accessLog: bool("access-log"),
     logLevel: oneOf("log-level", text("log-level"), isLogLevel),
     logFormat: oneOf("log-format", text("log-format"), (value) => value === "text" || value === "json"),
-    s3: s3Of(text, bool("s3-redirect"), (name) => String(file[name] ?? process.env[secrets[name]] ?? "")),
+    s3: s3Of(text, bool("s3-redirect"), secret),
+    proxy: proxyOf(text, secret),
     garbageIntervalMs: durationMs("gc-interval", text("gc-interval")),
     garbageGraceMs: durationMs("gc-grace", text("gc-grace")),
   };
@@ -138,6 +147,21 @@ function s3Of(
     accessKeyId,
     secretAccessKey,
     sessionToken: secret("s3-session-token"),
+  };
+}
+
+function proxyOf(
+  text: (name: string) => string,
+  secret: (name: keyof typeof secrets) => string,
+): ProxyOptions | undefined {
+  const url = text("proxy").replace(/\/+$/, "");
+  if (url === "") return undefined;
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) throw new FlagError(`invalid proxy: ${url} is no URL`);
+  return {
+    url,
+    ttlMs: durationMs("proxy-ttl", text("proxy-ttl")),
+    username: secret("proxy-username"),
+    password: secret("proxy-password"),
   };
 }
 

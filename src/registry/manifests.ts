@@ -9,8 +9,10 @@ import type { RegistryRequest } from "./request.ts";
 /** Larger ones are refused by every registry (distribution-spec, "Pushing Manifests"). */
 const manifestLimitBytes = 4 << 20;
 
-export function getManifest(registry: Registry, request: RegistryRequest): Response {
-  const manifest = registry.metadata.manifest(registry.repositoryId(request.repository), reference(request));
+export async function getManifest(registry: Registry, request: RegistryRequest): Promise<Response> {
+  const wanted = reference(request);
+  await registry.pullThrough?.bringManifest(request.repository, wanted);
+  const manifest = registry.metadata.manifest(registry.repositoryId(request.repository), wanted);
   if (manifest === undefined)
     throw new RegistryFailure("MANIFEST_UNKNOWN", {
       detail: { name: request.repository, reference: request.reference },

@@ -113,13 +113,18 @@ export class Metadata {
 
   /**
    * Stores a manifest, and points a tag at it where one is given. Returns the first digest it needs that is not in the
-   * repository; then nothing is stored.
+   * repository; then nothing is stored. A cache may be `incomplete`.
    */
-  putManifest(repositoryId: number, manifest: NewManifest, tag: string | undefined): string | undefined {
+  putManifest(
+    repositoryId: number,
+    manifest: NewManifest,
+    tag: string | undefined,
+    incomplete = false,
+  ): string | undefined {
     const { digest, mediaType, content, artifactType, annotations, subject = null, needs } = manifest;
     const now = Date.now();
     return this.db.transaction(() => {
-      for (const need of needs)
+      for (const need of incomplete ? [] : needs)
         if (!this.hasLink(repositoryId, need) && !this.hasManifest(repositoryId, need)) return need;
       this.db.run(
         `INSERT INTO manifests (repository_id, digest, media_type, artifact_type, annotations, subject, content, pushed_at)
@@ -151,6 +156,34 @@ export class Metadata {
           now,
         );
       return undefined;
+    });
+  }
+
+  /** When a manifest was pushed, or of a cache when it was last asked for; ms since 1970. */
+  manifestTime(repositoryId: number, digest: string): number {
+    return (
+      this.db.get<{ pushed_at: number }>(
+        "SELECT pushed_at FROM manifests WHERE repository_id = ? AND digest = ?",
+        repositoryId,
+        digest,
+      )?.pushed_at ?? 0
+    );
+  }
+
+  touchManifest(repositoryId: number, digest: string): void {
+    const now = Date.now();
+    this.db.run("UPDATE manifests SET pushed_at = ? WHERE repository_id = ? AND digest = ?", now, repositoryId, digest);
+  }
+
+  /** Removes manifests that were not touched since `before` (ms), with their tags. Returns how many. */
+  deleteManifestsBefore(before: number): number {
+    return this.db.transaction(() => {
+      this.db.run(
+        `DELETE FROM tags WHERE EXISTS (SELECT 1 FROM manifests WHERE manifests.repository_id = tags.repository_id
+           AND manifests.digest = tags.digest AND pushed_at < ?)`,
+        before,
+      );
+      return this.db.run("DELETE FROM manifests WHERE pushed_at < ?", before);
     });
   }
 

@@ -11,6 +11,7 @@ import type { RegistryConfig } from "./config.ts";
 import { DiskBlobs } from "./disk-blobs.ts";
 import { RegistryFailure } from "./errors.ts";
 import { Metadata } from "./metadata.ts";
+import { PullThrough } from "./pull-through.ts";
 import { Removals } from "./removals.ts";
 import type { RegistryRequest } from "./request.ts";
 import { S3Blobs } from "./s3-blobs.ts";
@@ -23,6 +24,8 @@ export class Registry {
   readonly metadata: Metadata;
   readonly blobs: BlobStore;
   readonly uploads: Uploads;
+  /** Of a cache: what brings here what is not here yet. */
+  readonly pullThrough: PullThrough | undefined;
   readonly removals = new Removals();
   readonly access: AccessControl = openAccess;
   #collecting: Promise<CollectionResult> | undefined;
@@ -41,6 +44,7 @@ export class Registry {
       blobs: this.blobs,
       removals: this.removals,
     });
+    this.pullThrough = config.proxy && new PullThrough(config.proxy, this, join(config.root, "uploads"));
   }
 
   /** The row of a repository. Throws NAME_UNKNOWN where nothing was ever pushed to it. */
@@ -68,6 +72,7 @@ export class Registry {
 
   /** Removes what nothing needs; one run at a time. */
   collectGarbage(): Promise<CollectionResult> {
+    this.pullThrough?.forgetOld();
     this.#collecting ??= collectGarbage({ ...this, graceMs: this.config.garbageGraceMs }).finally(() => {
       this.#collecting = undefined;
     });

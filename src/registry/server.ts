@@ -112,8 +112,10 @@ export class RegistryServer {
     const handler = known[(method === "HEAD" ? "GET" : method) as Method];
     if (handler === undefined)
       throw new RegistryFailure("UNSUPPORTED", { headers: { Allow: Object.keys(known).join(", ") } });
-    if (config.readOnly && method !== "GET" && method !== "HEAD")
-      throw new RegistryFailure("UNSUPPORTED", { message: "the registry is read-only" });
+    const isWrite = method !== "GET" && method !== "HEAD";
+    if (config.readOnly && isWrite) throw new RegistryFailure("UNSUPPORTED", { message: "the registry is read-only" });
+    if (config.proxy && isWrite)
+      throw new RegistryFailure("UNSUPPORTED", { message: `the registry is a cache of ${config.proxy.url}` });
     if (!config.deletes && method === "DELETE" && route.kind !== "upload") throw new RegistryFailure("UNSUPPORTED");
     return handler(this.#registry, request);
   }
