@@ -1,5 +1,6 @@
 /** The shapes of all request bodies (Engine API, the `body` parameters). */
 import type { ExecConfig } from "../containers/exec.ts";
+import type { LoginRequest } from "../images/login.ts";
 import type {
   ContainerConfig,
   DeviceMapping,
@@ -364,4 +365,13 @@ export const ociPlatform: Shape<OCIPlatform> = struct<OCIPlatform>("Platform", {
   "os.version": string(),
   "os.features": strings,
   variant: string(),
+});
+
+/** The API's AuthConfig. */
+export const authConfig = struct<LoginRequest>("AuthConfig", {
+  username: string(),
+  password: string(),
+  serveraddress: string(),
+  identitytoken: string(),
+  registrytoken: string(),
 });

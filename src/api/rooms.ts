@@ -51,6 +51,9 @@ export type LogOptions = Parameters<ContainersRoom["logs"]>[1];
 export type ImagesRoom = Pick<
   Images,
   | "history"
+  | "login"
+  | "remoteDescriptor"
+  | "search"
   | "importTar"
   | "inspect"
   | "layersSize"

@@ -10,6 +10,7 @@ import { Exchange, takenOver } from "./exchange.ts";
 import { execRoutes } from "./exec.ts";
 import { imageRoutes } from "./images.ts";
 import { networkRoutes } from "./networks.ts";
+import { registryRoutes } from "./registries.ts";
 import type { ApiRooms } from "./rooms.ts";
 import { type Match, Router } from "./router.ts";
 import { systemRoutes } from "./system.ts";
@@ -46,6 +47,7 @@ export class Api {
       ...containerRoutes(rooms),
       ...execRoutes(rooms),
       ...imageRoutes(rooms),
+      ...registryRoutes(rooms),
       ...networkRoutes(rooms),
       ...volumeRoutes(rooms),
       ...unservedRoutes,

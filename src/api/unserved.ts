@@ -28,9 +28,6 @@ export const unservedRoutes: Route[] = [
   notYet("GET", "/containers/{id}/archive"),
   notYet("HEAD", "/containers/{id}/archive"),
   notYet("PUT", "/containers/{id}/archive"),
-  notYet("GET", "/images/search"),
-  notYet("GET", "/distribution/{name}/json"),
-  notYet("POST", "/auth"),
   notYet("POST", "/build"),
   // Nothing can be built yet, so there is no cache; and no networks but Docker's own three.
   {

@@ -209,7 +209,8 @@ async function helpOfGroup(program: string, group: CommandGroup): Promise<string
   const path = `${program} ${group.name}`;
   const section = await sectionOf("Commands", [...group.commands].sort(byName));
   const footer = `Run '${path} COMMAND --help' for more information on a command.`;
-  return groupHelp(`${path} COMMAND`, group.short, [section], undefined, footer, helpColumns());
+  const about = group.long === undefined ? group.short : group.long(path);
+  return groupHelp(`${path} COMMAND`, about, [section], undefined, footer, helpColumns());
 }
 
 async function programHelp(program: string): Promise<string> {

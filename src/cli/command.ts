@@ -18,6 +18,10 @@ export interface Command {
   usage: string;
   /** One line for the list of commands, and the first line of its help. */
   short: string;
+  /** What its help says in place of `short`. */
+  long?: string;
+  /** What stands under `EXPERIMENTAL` in its help. */
+  experimental?: boolean;
   /** Every path the command is known by, without the program: `["container run", "run"]`. */
   aliases?: string[];
   args: ArgCount;

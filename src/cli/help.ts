@@ -11,7 +11,8 @@ export interface HelpSection {
 
 /** Help of a single command. `path` is how it was called, with the program: `docker container run`. */
 export function commandHelp(program: string, path: string, command: Command, columns: number): string {
-  let text = `Usage:  ${path} ${command.usage}\n\n${command.short}\n`;
+  let text = `Usage:  ${path} ${command.usage}\n\n${command.long ?? command.short}\n`;
+  if (command.experimental) text += `\n${experimentalNote(path)}`;
   if (command.aliases !== undefined) {
     text += `\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`;
   }
@@ -37,4 +38,15 @@ export function groupHelp(
   }
   if (flags !== undefined) text += `\n${flags.title}:\n${flagTable(flags.specs, columns)}`;
   return `${text}\n${footer}\n`;
+}
+
+/** What help says of a command that Docker calls experimental. */
+export function experimentalNote(path: string): string {
+  return `EXPERIMENTAL:
+  ${path} is an experimental feature.
+  Experimental features provide early access to product functionality. These
+  features may change between releases without warning, or can be removed from a
+  future release. Learn more about experimental features in our documentation:
+  https://docs.docker.com/go/experimental/
+`;
 }

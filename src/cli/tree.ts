@@ -3,6 +3,7 @@
  * only help of a group loads every command of it.
  */
 import type { Command } from "./command.ts";
+import { experimentalNote } from "./help.ts";
 
 /** A command at its place. */
 export interface CommandEntry {
@@ -20,6 +21,8 @@ export interface CommandEntry {
 export interface CommandGroup {
   name: string;
   short: string;
+  /** What its help says in place of `short`; `path` is how it was called, with the program. */
+  long?: (path: string) => string;
   hidden?: boolean;
   /** Section of the program's help: management commands unless said otherwise. */
   commands: CommandEntry[];
@@ -68,6 +71,9 @@ export const commands: CommandEntry[] = [
   { ...pull, section: "common" },
   { ...push, section: "common" },
   { ...images, section: "common" },
+  { name: "login", section: "common", load: () => import("./commands/login.ts") },
+  { name: "logout", section: "common", load: () => import("./commands/logout.ts") },
+  { name: "search", section: "common", load: () => import("./commands/search.ts") },
   { name: "version", section: "common", load: () => import("./commands/version.ts") },
   { ...info, section: "common" },
   attach,
@@ -102,6 +108,18 @@ export const commands: CommandEntry[] = [
 
 /** Groups. */
 export const groups: CommandGroup[] = [
+  {
+    name: "manifest",
+    short: "Manage Docker image manifests and manifest lists",
+    long: manifestHelp,
+    commands: [
+      { name: "annotate", load: () => import("./commands/manifest-annotate.ts") },
+      { name: "create", load: () => import("./commands/manifest-create.ts") },
+      { name: "inspect", load: () => import("./commands/manifest-inspect.ts") },
+      { name: "push", load: () => import("./commands/manifest-push.ts") },
+      { name: "rm", load: () => import("./commands/manifest-rm.ts") },
+    ],
+  },
   {
     name: "container",
     short: "Manage containers",
@@ -209,3 +227,17 @@ export const groups: CommandGroup[] = [
     ],
   },
 ];
+
+function manifestHelp(path: string): string {
+  return `The **${path}** command has subcommands for managing image manifests and
+manifest lists. A manifest list allows you to use one name to refer to the same image
+built for multiple architectures.
+
+To see help for a subcommand, use:
+
+    ${path} CMD --help
+
+For full details on using docker manifest lists, see the registry v2 specification.
+
+${experimentalNote(path).trimEnd()}`;
+}

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type ConfigDocument, parseConfig } from "../distribution/documents.ts";
 import type { ImageSettings } from "../distribution/endpoints.ts";
+import type { Credentials } from "../distribution/registry-auth.ts";
 import { BrigError } from "../lib/errors.ts";
 import { familiarString } from "../lib/reference.ts";
 import type { StateDatabase } from "../state/database.ts";
@@ -22,14 +23,17 @@ import type { ImportRequest } from "./import.ts";
 import { history, inspect } from "./inspect.ts";
 import { type ImageListQuery, list } from "./list.ts";
 import type { LoadOptions } from "./load.ts";
+import type { LoginRequest } from "./login.ts";
 import { manifestsOf } from "./manifests.ts";
 import { newName } from "./new-name.ts";
 import type { Report } from "./progress.ts";
 import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
 import type { Image, ImageRecord } from "./record.ts";
+import type { DistributionInspect } from "./remote-descriptor.ts";
 import { type RemoveOptions, remove } from "./remove.ts";
 import { announce, type EventSink, type ImageRooms, type ImageUser } from "./rooms.ts";
+import type { SearchQuery, SearchResult } from "./search.ts";
 import { ImageStore } from "./store.ts";
 import { BlobUploads } from "./uploads.ts";
 import { resolveFor } from "./variants.ts";
@@ -201,6 +205,27 @@ export class Images {
   async push(request: PushRequest, report: Report): Promise<void> {
     const { push } = await import("./push.ts");
     await push(this.#rooms, request, report);
+  }
+
+  /** Whether a registry takes credentials. Returns the token to be kept in the password's place, or "". */
+  async login(request: LoginRequest): Promise<string> {
+    const { login } = await import("./login.ts");
+    return login(this.settings, request);
+  }
+
+  /** Asks Docker Hub, or the registry that the term names. */
+  async search(query: SearchQuery): Promise<SearchResult[]> {
+    const { search } = await import("./search.ts");
+    return search(this.settings, query);
+  }
+
+  /** What a name stands for in its registry. */
+  async remoteDescriptor(
+    name: string,
+    request: { auth?: Credentials; signal?: AbortSignal },
+  ): Promise<DistributionInspect> {
+    const { remoteDescriptor } = await import("./remote-descriptor.ts");
+    return remoteDescriptor(this.#rooms, name, request);
   }
 
   /** Removes blobs and layers that nothing needs, when containers without an image have gone. */

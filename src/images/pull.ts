@@ -8,14 +8,14 @@ import {
   parseConfig,
   parseManifest,
 } from "../distribution/documents.ts";
-import { type Endpoint, endpointsFor } from "../distribution/endpoints.ts";
 import { isImageConfigType } from "../distribution/media-types.ts";
 import type { Credentials } from "../distribution/registry-auth.ts";
 import { ConnectionError, RegistryError } from "../distribution/registry-errors.ts";
-import { Repository } from "../distribution/repository.ts";
-import { BrigError, messageOf, notFound, systemError } from "../lib/errors.ts";
+import type { Repository } from "../distribution/repository.ts";
+import { messageOf, notFound, systemError } from "../lib/errors.ts";
 import { familiarString, parseReference, type Reference, shortId, withDigest, withTag } from "../lib/reference.ts";
 import { isEmbedded, registerEmbedded } from "./embedded.ts";
+import { fromAny } from "./from-any.ts";
 import type { Hold } from "./garbage.ts";
 import { choosePlatform, formatPlatform, hostPlatform, type Platform, parsePlatform, platformFit } from "./platform.ts";
 import { layerStatus, type Report } from "./progress.ts";
@@ -61,30 +61,6 @@ function requestedReference({ reference: text, tag }: PullRequest): Reference {
 async function allTags(rooms: ImageRooms, reference: Reference, request: PullRequest): Promise<Reference[]> {
   const tags = await fromAny(rooms, reference, request, (repository) => repository.tags(request.signal));
   return tags.map((tag) => withTag(reference, tag));
-}
-
-/** Asks one server after the other; the last one's error is the one that is told. */
-async function fromAny<T>(
-  rooms: ImageRooms,
-  reference: Reference,
-  request: PullRequest,
-  ask: (repository: Repository, endpoint: Endpoint) => Promise<T>,
-): Promise<T> {
-  let last: unknown;
-  for (const endpoint of endpointsFor(reference.domain, rooms.settings())) {
-    // Whoever speaks TLS has answered: going on in the clear is for those who do not.
-    if (last !== undefined && endpoint.base.startsWith("http:") && !endpoint.isMirror)
-      if (!(last instanceof ConnectionError)) break;
-    try {
-      return await ask(new Repository(endpoint, reference.path, request.auth ?? {}), endpoint);
-    } catch (thrown) {
-      request.signal?.throwIfAborted();
-      // The image was there, but not what was asked for: no other server has a better one.
-      if (thrown instanceof BrigError && thrown.kind === "notFound") throw thrown;
-      last = thrown;
-    }
-  }
-  throw last;
 }
 
 class Pull {

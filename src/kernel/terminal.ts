@@ -61,6 +61,23 @@ export function makeRaw(fd: number): () => void {
   };
 }
 
+/** ECHO of termios' local modes, which are the fourth word. */
+const ECHO = 0o10;
+const localModes = 3;
+
+/** Shows nothing of what is typed. Returns what shows it again; where it is no terminal, both do nothing. */
+export function withoutEcho(fd: number): () => void {
+  if (!isTerminal(fd)) return () => undefined;
+  const before = new Uint8Array(termiosBytes);
+  check(libc().tcgetattr(fd, ptr(before)), "tcgetattr");
+  const silent = before.slice();
+  new Uint32Array(silent.buffer, 0, localModes + 1)[localModes]! &= ~ECHO;
+  check(libc().tcsetattr(fd, TCSADRAIN, ptr(silent)), "tcsetattr");
+  return () => {
+    libc().tcsetattr(fd, TCSADRAIN, ptr(before));
+  };
+}
+
 /** Writes all of it before it returns, however slow the reader. Throws SyscallError, of code EPIPE where it is gone. */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   let rest = bytes;

@@ -91,7 +91,7 @@ export class BrigRegistry {
   async pushImage(repository: string, content: string, tag?: string, more: object = {}) {
     const config = await this.pushBlob(
       repository,
-      JSON.stringify({ architecture: "amd64", os: "linux", of: digestOf(content) }),
+      JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [digestOf(content)] } }),
     );
     const layer = await this.pushBlob(repository, content);
     const document = {

@@ -50,7 +50,7 @@ export async function pullImage(
 ): Promise<void> {
   const messages = ctx.engine.jsonStream<object>("POST", "/images/create", {
     query: { fromImage: reference.name, tag, platform },
-    headers: registryAuthHeaders(ctx.configFile, reference.domain),
+    headers: await registryAuthHeaders(ctx.configFile, reference.domain),
   });
   await showProgress(messages, { write, isTerminal, columns: () => ctx.columns() });
 }

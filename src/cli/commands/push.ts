@@ -34,7 +34,7 @@ export const command: Command = {
 
     const messages = ctx.engine.jsonStream<object>("POST", `/images/${reference.familiarName}/push`, {
       query: { tag: reference.tag, platform },
-      headers: registryAuthHeaders(ctx.configFile, reference.domain),
+      headers: await registryAuthHeaders(ctx.configFile, reference.domain),
     });
     const notes: Aux[] = [];
     const write = quiet ? () => undefined : (text: string) => ctx.out(text);
