@@ -100,6 +100,18 @@ test("a wrong password changes nothing", async () => {
   expect(existsSync(`${brig.directory}/config.json`)).toBe(false);
 });
 
+test.skipIf(!spoken)("a stored password that the registry takes no more is said so, as docker says it", async () => {
+  const stored = { auths: { [host]: { auth: Buffer.from("bob:old").toString("base64") } } };
+  const [docker, brig] = [new Client("docker", stored), new Client(brigBinary, stored)];
+  const outcome = await brig.run(["login", host]);
+  expect(outcome.stderr).toContain("Stored credentials invalid or expired\n");
+  expect(outcome).toEqual(await docker.run(["login", host]));
+  // Both write the file byte for byte alike.
+  for (const client of [docker, brig]) await client.run(["login", "-u", "bob", "--password-stdin", host], "secret");
+  const text = ({ directory }: Client) => readFileSync(`${directory}/config.json`, "utf8");
+  expect(text(brig)).toBe(text(docker));
+});
+
 test("a credential helper keeps the secret, and config.json none", async () => {
   const helper = installHelper();
   const brig = new Client(brigBinary, { credsStore: "missing", credHelpers: { [host]: "test" } });

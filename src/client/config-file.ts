@@ -54,6 +54,6 @@ export function writeConfigFile(configDir: string, config: ConfigFile): void {
   mkdirSync(configDir, { recursive: true, mode: 0o700 });
   const path = `${configDir}/config.json`;
   const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, `${JSON.stringify(config, null, "\t")}\n`, { mode: 0o600 });
+  writeFileSync(temporary, JSON.stringify(config, null, "\t"), { mode: 0o600 });
   renameSync(temporary, path);
 }

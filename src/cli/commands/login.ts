@@ -1,3 +1,4 @@
+import { EngineError } from "../../client/client.ts";
 import {
   credentialsFor,
   helperFor,
@@ -68,7 +69,9 @@ async function loginAgain(ctx: CliContext, key: string): Promise<boolean> {
     await login(ctx, key, known);
     return true;
   } catch (thrown) {
-    ctx.err(`Login did not succeed, error: ${(thrown as Error).message}\n`);
+    const isRefused = thrown instanceof EngineError && thrown.status === 401;
+    if (isRefused) ctx.err("Stored credentials invalid or expired\n");
+    else ctx.err(`Login did not succeed, error: ${(thrown as Error).message}\n`);
     return false;
   }
 }
