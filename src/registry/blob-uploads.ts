@@ -65,7 +65,7 @@ async function mountBlob(
   const homes = metadata.homesOf(digest).filter(({ repository }) => from === undefined || repository === from);
   for (const { repository, size } of homes) {
     if (!(await registry.mayPull(request, repository))) continue;
-    await registry.admit(request, digest, size);
+    registry.admit(request, digest, size);
     const release = await removals.hold(digest);
     try {
       if (metadata.homesOf(digest).length === 0) return false;
@@ -89,7 +89,7 @@ async function append(registry: Registry, request: RegistryRequest, upload: stri
     if (start !== size) throw new RegistryFailure("RANGE_INVALID", { headers: progressHeaders(request, upload, size) });
     if (length !== undefined && end - start + 1 !== length) throw new RegistryFailure("SIZE_INVALID");
   }
-  await registry.admit(request, undefined, size + (length ?? 0));
+  registry.admit(request, request.query("digest"), size + (length ?? 0));
   return registry.uploads.append(upload, id, { chunks: request.body(), length }, request.raw.signal);
 }
 

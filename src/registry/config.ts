@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs";
 import { messageOf } from "../lib/errors.ts";
 import { FlagError, type FlagSpec, type ParsedFlags } from "../lib/flags.ts";
 import { isLogLevel, type LogLevel, logLevels } from "../lib/logger.ts";
-import { parseGoDuration } from "../lib/units.ts";
+import { parseGoDuration, parseMemoryBytes } from "../lib/units.ts";
+import type { AccessOptions } from "./access/open-access.ts";
 import type { ProxyOptions } from "./pull-through.ts";
+import type { QuotaOptions } from "./quotas.ts";
 import type { S3Options } from "./s3-blobs.ts";
 
 export interface RegistryConfig {
@@ -22,6 +24,10 @@ export interface RegistryConfig {
   logFormat: "text" | "json";
   /** The object store where blobs are; undefined for files below the root. */
   s3: S3Options | undefined;
+  access: AccessOptions;
+  quotas: QuotaOptions;
+  /** Where numbers for Prometheus are served; undefined for nowhere. */
+  metrics: { hostname: string; port: number } | undefined;
   /** The registry that this one is a cache of. */
   proxy: ProxyOptions | undefined;
   /** Time between two garbage collections; 0 for none. */
@@ -37,6 +43,29 @@ const settings: FlagSpec[] = [
   { name: "tls-cert", type: "string", usage: "Path to the TLS certificate" },
   { name: "tls-key", type: "string", usage: "Path to the key of the certificate" },
   { name: "tls-client-ca", type: "string", usage: "Ask clients for certificates signed by this CA" },
+  {
+    name: "auth",
+    type: "string",
+    default: "none",
+    usage:
+      "Who may do what: accounts of the registry (users), a file (htpasswd), an outside server's tokens (token), everybody everything (none)",
+  },
+  { name: "htpasswd", type: "string", usage: "Path to the file of auth=htpasswd (bcrypt)" },
+  { name: "tokens", type: "bool", default: "true", usage: "Give tokens for passwords; anonymous pulls need them" },
+  { name: "public-url", type: "string", usage: "URL that clients use, where a proxy stands in between" },
+  { name: "token-realm", type: "string", usage: "URL of the token server of auth=token" },
+  { name: "token-service", type: "string", usage: "What the token server calls this registry" },
+  { name: "token-issuer", type: "string", usage: "What the token server calls itself" },
+  { name: "token-key", type: "string", usage: "Path to its public keys or certificates (PEM)" },
+  { name: "quota-total", type: "string", default: "0", usage: "Most bytes of all blobs (500g); 0 for no limit" },
+  {
+    name: "quota-namespace",
+    type: "string",
+    default: "0",
+    usage: "Most bytes of all repositories below one first name",
+  },
+  { name: "quota-repository", type: "string", default: "0", usage: "Most bytes of one repository" },
+  { name: "metrics-listen", type: "string", usage: "Address and port for Prometheus (/metrics)" },
   { name: "read-only", type: "bool", usage: "Refuse whatever would change something" },
   { name: "deletes", type: "bool", default: "true", usage: "Let tags, manifests and blobs be deleted" },
   { name: "access-log", type: "bool", usage: "Log each request" },
@@ -81,6 +110,13 @@ export function loadConfig(flags: ParsedFlags): RegistryConfig {
     root: text("root"),
     hostname,
     port,
+    access: accessOf(text, bool("tokens")),
+    quotas: {
+      total: bytesOf("quota-total", text("quota-total")),
+      namespace: bytesOf("quota-namespace", text("quota-namespace")),
+      repository: bytesOf("quota-repository", text("quota-repository")),
+    },
+    metrics: text("metrics-listen") === "" ? undefined : parseListen(text("metrics-listen")),
     tls: tlsOf(text("tls-cert"), text("tls-key"), text("tls-client-ca")),
     readOnly: bool("read-only"),
     deletes: bool("deletes"),
@@ -126,6 +162,34 @@ function tlsOf(cert: string, key: string, clientCa: string): RegistryConfig["tls
   return { cert, key, ...(clientCa === "" ? {} : { clientCa }) };
 }
 
+function accessOf(text: (name: string) => string, tokens: boolean): AccessOptions {
+  const mode = oneOf("auth", text("auth"), (value) => ["none", "htpasswd", "users", "token"].includes(value));
+  const outside = {
+    realm: text("token-realm"),
+    service: text("token-service"),
+    issuer: text("token-issuer"),
+    keyPath: text("token-key"),
+  };
+  if (mode === "htpasswd" && text("htpasswd") === "") throw new FlagError("auth=htpasswd needs htpasswd");
+  if (mode === "token" && Object.values(outside).includes(""))
+    throw new FlagError("auth=token needs token-realm, token-service, token-issuer and token-key");
+  return {
+    mode: mode as AccessOptions["mode"],
+    htpasswdPath: text("htpasswd"),
+    tokens,
+    publicUrl: text("public-url").replace(/\/+$/, ""),
+    outside,
+  };
+}
+
+function bytesOf(name: string, text: string): number {
+  try {
+    return parseMemoryBytes(text);
+  } catch {
+    throw new FlagError(`invalid ${name}: ${text}`);
+  }
+}
+
 function s3Of(
   text: (name: string) => string,
   redirect: boolean,
@@ -165,9 +229,13 @@ function proxyOf(
   };
 }
 
-function oneOf<T extends string>(name: string, value: string, isOne: (value: string) => value is T): T {
+function oneOf<T extends string>(
+  name: string,
+  value: string,
+  isOne: ((value: string) => value is T) | ((value: string) => boolean),
+): T {
   if (!isOne(value)) throw new FlagError(`invalid ${name}: ${value}`);
-  return value;
+  return value as T;
 }
 
 function durationMs(name: string, text: string): number {

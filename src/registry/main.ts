@@ -4,11 +4,13 @@ import { flagTable } from "../lib/flag-table.ts";
 import { FlagError, type FlagSpec, HelpRequested, type ParsedFlags, parseFlags } from "../lib/flags.ts";
 import { serveFlags } from "./config.ts";
 import { garbageFlags } from "./garbage-command.ts";
+import { userFlags, userUsage } from "./user-command.ts";
 
 interface RegistryCommand {
   usage: string;
   short: string;
   flags: FlagSpec[];
+  hasArguments?: boolean;
   /** Resolves to the exit code. */
   run(flags: ParsedFlags): Promise<number>;
 }
@@ -25,6 +27,13 @@ const commands: Record<string, RegistryCommand> = {
     short: "Remove blobs that no manifest needs",
     flags: garbageFlags,
     run: async (flags) => (await import("./garbage-command.ts")).collect(flags),
+  },
+  user: {
+    usage: userUsage,
+    short: "Manage who may do what (auth=users)",
+    flags: userFlags,
+    hasArguments: true,
+    run: async (flags) => (await import("./user-command.ts")).manageUsers(flags),
   },
 };
 
@@ -44,7 +53,8 @@ export async function runRegistry(argv: string[]): Promise<number> {
   }
   try {
     const flags = parseFlags(command.flags, rest, { interspersed: true });
-    if (flags.args.length > 0) throw new FlagError(`"brig registry ${name}" accepts no arguments`);
+    if (flags.args.length > 0 && !command.hasArguments)
+      throw new FlagError(`"brig registry ${name}" accepts no arguments`);
     return await command.run(flags);
   } catch (thrown) {
     if (thrown instanceof HelpRequested) {

@@ -89,6 +89,34 @@ export class Metadata {
       .map(({ name }) => name);
   }
 
+  /** Repositories whose name holds `text`, in order, with their newest manifest's annotations (JSON). */
+  search(text: string, limit: number, isVisible: (name: string) => boolean): { name: string; annotations: string }[] {
+    const found: { name: string; annotations: string }[] = [];
+    for (const name of this.#namesWith(text)) {
+      if (found.length === limit) break;
+      if (!isVisible(name)) continue;
+      const newest = this.db.get<{ annotations: string }>(
+        "SELECT annotations FROM manifests WHERE repository_id = ? ORDER BY pushed_at DESC LIMIT 1",
+        this.idOf(name)!,
+      );
+      if (newest) found.push({ name, ...newest });
+    }
+    return found;
+  }
+
+  #namesWith(text: string): string[] {
+    const sql = "SELECT name FROM repositories WHERE instr(name, ?) ORDER BY name";
+    return this.db.all<{ name: string }>(sql, text).map(({ name }) => name);
+  }
+
+  counts(): { repositories: number; manifests: number; tags: number; blobs: number; bytes: number } {
+    return this.db.get(
+      `SELECT (SELECT count(*) FROM repositories) AS repositories, (SELECT count(*) FROM manifests) AS manifests,
+         (SELECT count(*) FROM tags) AS tags, count(*) AS blobs, coalesce(sum(size), 0) AS bytes
+       FROM (SELECT DISTINCT digest, size FROM links)`,
+    )!;
+  }
+
   hasManifests(repositoryId: number): boolean {
     return this.db.get("SELECT 1 FROM manifests WHERE repository_id = ? LIMIT 1", repositoryId) !== undefined;
   }

@@ -4,14 +4,17 @@ import { join } from "node:path";
 import type { Logger } from "../lib/logger.ts";
 import { StateDatabase } from "../state/database.ts";
 import { ContentStore } from "../storage/content.ts";
-import { type AccessControl, openAccess } from "./access.ts";
+import type { AccessControl } from "./access/access.ts";
+import { accessFor } from "./access/open-access.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { type CollectionResult, collectGarbage } from "./collect-garbage.ts";
 import type { RegistryConfig } from "./config.ts";
 import { DiskBlobs } from "./disk-blobs.ts";
 import { RegistryFailure } from "./errors.ts";
 import { Metadata } from "./metadata.ts";
+import { Metrics } from "./metrics.ts";
 import { PullThrough } from "./pull-through.ts";
+import { Quotas } from "./quotas.ts";
 import { Removals } from "./removals.ts";
 import type { RegistryRequest } from "./request.ts";
 import { S3Blobs } from "./s3-blobs.ts";
@@ -27,7 +30,9 @@ export class Registry {
   /** Of a cache: what brings here what is not here yet. */
   readonly pullThrough: PullThrough | undefined;
   readonly removals = new Removals();
-  readonly access: AccessControl = openAccess;
+  readonly access: AccessControl;
+  readonly metrics = new Metrics();
+  readonly #quotas: Quotas;
   #collecting: Promise<CollectionResult> | undefined;
 
   constructor(config: RegistryConfig, log: Logger) {
@@ -35,6 +40,9 @@ export class Registry {
     this.log = log;
     mkdirSync(config.root, { recursive: true, mode: 0o700 });
     this.metadata = new Metadata(new StateDatabase(join(config.root, "registry.db"), registrySchema));
+    const { db } = this.metadata;
+    this.access = accessFor(config.access, config.root, db, config.tls !== undefined);
+    this.#quotas = new Quotas(db, config.quotas);
     this.blobs = config.s3
       ? new S3Blobs(config.s3)
       : new DiskBlobs(new ContentStore(join(config.root, "blobs"), ["sha256", "sha512"]));
@@ -68,14 +76,21 @@ export class Registry {
    * Asked before a blob of `size` bytes comes to the request's repository, and again when its digest is known. Throws
    * DENIED where there is no room for it.
    */
-  async admit(_request: RegistryRequest, _digest: string | undefined, _size: number): Promise<void> {}
+  admit(request: RegistryRequest, digest: string | undefined, size: number): void {
+    this.#quotas.check(request.repository, digest, size);
+  }
 
   /** Removes what nothing needs; one run at a time. */
   collectGarbage(): Promise<CollectionResult> {
     this.pullThrough?.forgetOld();
-    this.#collecting ??= collectGarbage({ ...this, graceMs: this.config.garbageGraceMs }).finally(() => {
-      this.#collecting = undefined;
-    });
+    this.#collecting ??= collectGarbage({ ...this, graceMs: this.config.garbageGraceMs })
+      .then((result) => {
+        this.metrics.collected(result);
+        return result;
+      })
+      .finally(() => {
+        this.#collecting = undefined;
+      });
     return this.#collecting;
   }
 

@@ -1,4 +1,5 @@
 /** One request: what it is about, and what it brings. */
+import type { Claims } from "./access/tokens.ts";
 import { RegistryFailure } from "./errors.ts";
 import { checkRepository } from "./names.ts";
 
@@ -34,6 +35,8 @@ export class RegistryRequest {
   readonly route: Route;
   /** Who asks; set by access control, `undefined` for anonymous. */
   user: string | undefined;
+  /** What the token said that the request came with. */
+  claims: Claims | undefined;
 
   constructor(
     readonly raw: Request,

@@ -66,4 +66,24 @@ export const registrySchema: readonly string[] = [
     result      TEXT                -- JSON, when it is done
   );
   `,
+  `
+  CREATE TABLE users (
+    name     TEXT PRIMARY KEY,
+    hash     TEXT NOT NULL,         -- bcrypt
+    is_admin INTEGER NOT NULL
+  );
+  CREATE TABLE grants (
+    user    TEXT NOT NULL,          -- * for everybody
+    pattern TEXT NOT NULL,
+    level   TEXT NOT NULL,
+    PRIMARY KEY (user, pattern)
+  ) WITHOUT ROWID;
+  -- Tokens that clients keep in a password's place; only their hashes are here.
+  CREATE TABLE refresh_tokens (
+    hash      TEXT PRIMARY KEY,
+    user      TEXT NOT NULL,
+    issued_at INTEGER NOT NULL
+  );
+  CREATE INDEX refresh_tokens_by_user ON refresh_tokens (user);
+  `,
 ];

@@ -42,6 +42,7 @@ export async function serve(flags: ParsedFlags): Promise<number> {
     );
   });
   process.on("unhandledRejection", (thrown) => log.error(`unexpected: ${(thrown as Error)?.stack ?? thrown}`));
+  if (server.metricsAddress !== undefined) log.info(`Metrics are at ${server.metricsAddress}`);
   log.info(`Registry listens on ${server.address}`);
   const signal = await new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => resolve(name));

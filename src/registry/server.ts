@@ -1,6 +1,7 @@
 /** The registry's HTTP face: each request passes here, and each failure becomes an answer. */
 import { readFileSync } from "node:fs";
 import { messageOf } from "../lib/errors.ts";
+import { Guard, tokenPath } from "./access/guard.ts";
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./blob-uploads.ts";
 import { deleteBlob, getBlob } from "./blobs.ts";
 import { RegistryFailure } from "./errors.ts";
@@ -8,6 +9,7 @@ import { listReferrers, listRepositories, listTags } from "./listings.ts";
 import { deleteManifest, getManifest, putManifest } from "./manifests.ts";
 import type { Registry } from "./registry.ts";
 import { RegistryRequest, type RouteKind } from "./request.ts";
+import { searchRepositories } from "./search.ts";
 
 type Handler = (registry: Registry, request: RegistryRequest) => Response | Promise<Response>;
 type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -16,6 +18,7 @@ type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 const handlers: Partial<Record<RouteKind, Partial<Record<Method, Handler>>>> = {
   base: { GET: () => Response.json({}) },
   catalog: { GET: listRepositories },
+  search: { GET: searchRepositories },
   tags: { GET: listTags },
   referrers: { GET: listReferrers },
   manifest: { GET: getManifest, PUT: putManifest, DELETE: deleteManifest },
@@ -30,11 +33,13 @@ const idleSeconds = 120;
 export class RegistryServer {
   readonly #registry: Registry;
   #server: Bun.Server<undefined>;
+  readonly #metrics: Bun.Server<undefined> | undefined;
 
   /** Listens. Throws where the address is taken, or a certificate cannot be read. */
   constructor(registry: Registry) {
     this.#registry = registry;
     this.#server = this.#listen(registry.config.port);
+    this.#metrics = registry.config.metrics && this.#serveMetrics(registry.config.metrics);
   }
 
   /** `address:port` */
@@ -68,6 +73,24 @@ export class RegistryServer {
     });
   }
 
+  /** `address:port` of the numbers for Prometheus. */
+  get metricsAddress(): string | undefined {
+    return this.#metrics && `${this.#metrics.hostname}:${this.#metrics.port}`;
+  }
+
+  #serveMetrics(listen: { hostname: string; port: number }): Bun.Server<undefined> {
+    return Bun.serve({
+      ...listen,
+      fetch: (request) => {
+        const { pathname } = new URL(request.url);
+        if (pathname === "/health") return new Response("ok\n");
+        if (pathname !== "/metrics") return new Response("page not found\n", { status: 404 });
+        const headers = { "Content-Type": "text/plain; version=0.0.4" };
+        return new Response(this.#registry.metrics.text(this.#registry), { headers });
+      },
+    });
+  }
+
   /** Takes new certificates from the files. Connections go on with the old ones. Throws where they cannot be read. */
   async reload(): Promise<void> {
     if (this.#registry.config.tls === undefined) return;
@@ -80,6 +103,7 @@ export class RegistryServer {
   async stop(patienceMs: number): Promise<void> {
     await Promise.race([this.#server.stop(), Bun.sleep(patienceMs)]);
     await this.#server.stop(true);
+    await this.#metrics?.stop(true);
   }
 
   async #answer(raw: Request, address: string): Promise<Response> {
@@ -93,6 +117,8 @@ export class RegistryServer {
       response = this.#failure(thrown, raw.method);
     }
     response.headers.set("Docker-Distribution-Api-Version", "registry/2.0");
+    const seconds = (performance.now() - begun) / 1000;
+    this.#registry.metrics.observe(raw.method, request?.route.kind ?? "other", response.status, seconds);
     if (this.#registry.config.accessLog)
       this.#registry.log.info(`${raw.method} ${new URL(raw.url).pathname}`, {
         status: response.status,
@@ -107,6 +133,7 @@ export class RegistryServer {
     const { access, config } = this.#registry;
     const { method, route } = request;
     await access.authorize(request);
+    if (request.url.pathname === tokenPath && access instanceof Guard) return access.answerTokenRequest(request);
     const known = handlers[route.kind];
     if (known === undefined) throw new RegistryFailure("UNSUPPORTED", { status: 404, message: "page not found" });
     const handler = known[(method === "HEAD" ? "GET" : method) as Method];

@@ -1,5 +1,5 @@
 /** Who may do what: the interface that access control implements, and the registry that is open to all. */
-import type { Action, RegistryRequest } from "./request.ts";
+import type { Action, RegistryRequest } from "../request.ts";
 
 export interface AccessControl {
   /**
