@@ -71,6 +71,17 @@ const scripts: Record<string, string> = {
     docker inspect -f '{{.State.Nope}}' pp; docker inspect -f '{{' pp; docker inspect pp nosuch | head -3
     docker inspect pp | sed '/At"/d'; docker inspect --format json pp | wc -l; docker inspect -s alpine | head -1
     docker image inspect alpine; docker rm -f pp`,
+  "disk usage": `
+    docker create --name pp -v named:/x alpine | wc -c; docker volume create other; docker run --rm -v named:/x alpine sh -c 'echo 12345 >/x/a'
+    docker system df; docker system df -v | tr -s ' '; docker system df --format json; docker system df --format '{{.Bad}}' | head -1
+    docker system df x; docker volume ls -q; docker rm pp; docker volume rm named other`,
+  prune: `
+    docker image prune -af --filter until=bad; docker image prune -af --filter bad=x; docker image prune -f
+    docker image prune -af --filter label=none; docker system prune -f --filter bad=x
+    echo n | docker image prune; echo n | docker image prune -a; echo n | docker system prune
+    echo n | docker system prune -a --volumes --filter label=x; docker system prune --volumes --filter until=1h -f
+    docker create --name pp -v /x alpine | wc -c; docker system prune -f --volumes --filter label=none; docker rm pp
+    docker system prune -f --volumes | sed 's/[0-9a-f]\\{64\\}/ID/'; docker volume prune -f | tail -1; docker images -q | wc -l`,
   "diff, export and commit": `
     docker run --name pp alpine sh -c 'echo a >/a; rm -r /www; rm /bin/ls'; docker diff pp; docker container diff pp
     docker export pp | tar -t | grep -v /; docker export -o /nosuch/x pp; docker export -o /tmp pp; docker export nosuch

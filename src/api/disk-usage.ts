@@ -29,7 +29,7 @@ export async function sendDiskUsage(rooms: ApiRooms, exchange: Exchange): Promis
     wanted.has("container")
       ? rooms.containers.list({ all: true, limit: 0, size: true, filters: new Map() })
       : undefined,
-    wanted.has("volume") ? rooms.volumes.list() : undefined,
+    wanted.has("volume") ? rooms.volumes.listWithUsage() : undefined,
   ]);
   const layersSize = images ? rooms.images.layersSize : 0;
   if (minor < 52) {

@@ -67,7 +67,7 @@ export type ImagesRoom = Pick<
   | "tag"
 >;
 export type NetworksRoom = Pick<Networks, "inspect" | "list">;
-export type VolumesRoom = Pick<Volumes, "create" | "get" | "list" | "prune" | "remove">;
+export type VolumesRoom = Pick<Volumes, "create" | "get" | "list" | "listWithUsage" | "prune" | "remove">;
 
 export interface SystemRoom {
   info(): Promise<SystemInfo>;

@@ -147,6 +147,17 @@ export class Volumes {
       .map((record) => this.#toApi(record));
   }
 
+  /** All volumes with their `UsageData`: bytes of their files, and how many containers mount them. */
+  async listWithUsage(): Promise<Volume[]> {
+    const volumes: Volume[] = [];
+    // One after the other: each walks a tree, and gives way to others while it does.
+    for (const volume of this.list()) {
+      const size = await sumFiles(this.pathOf(volume.Name));
+      volumes.push({ ...volume, UsageData: { Size: size, RefCount: this.usedBy(volume.Name).length } });
+    }
+    return volumes;
+  }
+
   /** Removes a volume. Throws notFound, unless `force`, and conflict where a container has it. */
   async remove(name: string, force = false): Promise<void> {
     const record = this.#find(name);
