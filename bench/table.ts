@@ -49,7 +49,7 @@ function print(rows: Row[], others: string[]): void {
       const theirs = values[index + 1];
       if (theirs === undefined) return " | |";
       const ratio = unit === "MB/s" ? ours / theirs : theirs / ours;
-      return ` ${shown(theirs)} ${unit} | ${ratio.toFixed(1)}× |`;
+      return ` ${shown(theirs)} ${unit} | ${Number.isFinite(ratio) ? `${ratio.toFixed(1)}×` : ""} |`;
     });
     console.log(`| ${name} | ${shown(ours)} ${unit} |${columns.join("")} ${wanted} |`);
   }

@@ -213,6 +213,12 @@ async function helpOfGroup(program: string, group: CommandGroup): Promise<string
   return groupHelp(`${path} COMMAND`, about, [section], undefined, footer, helpColumns());
 }
 
+/** Programs of their own, which main.ts finds before this one is asked. */
+const ownCommands = [
+  { name: "daemon", short: "Run the engine" },
+  { name: "registry", short: "Run a registry, and manage it" },
+];
+
 async function programHelp(program: string): Promise<string> {
   const shownGroups = groups.filter((group) => group.hidden !== true).sort(byName);
   const sections = [
@@ -222,6 +228,8 @@ async function programHelp(program: string): Promise<string> {
     ),
     { title: "Management Commands", commands: shownGroups.map(({ name, short }) => ({ name, short })) },
     await sectionOf("Commands", commands.filter((entry) => entry.section !== "common").sort(byName)),
+    // Not for whoever thinks that this is docker.
+    { title: "Brig's Own Commands", commands: program === "brig" ? ownCommands : [] },
   ];
   return groupHelp(
     `${program} [OPTIONS] COMMAND`,
