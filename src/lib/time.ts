@@ -4,7 +4,7 @@ import { parseGoDuration } from "./units.ts";
 
 const nsPerMs = 1_000_000n;
 const nsPerSecond = 1_000_000_000n;
-/** How far the monotonic clock's account may differ from the wall clock before the latter is believed again. */
+/** How far the monotonic clock's account may be ahead of the wall clock before the latter is believed again. */
 const maxDriftNs = 20_000_000n;
 
 let offsetNs = BigInt(Date.now()) * nsPerMs - BigInt(Bun.nanoseconds());
@@ -14,7 +14,8 @@ export function nowNs(): bigint {
   const fine = offsetNs + BigInt(Bun.nanoseconds());
   const coarse = BigInt(Date.now()) * nsPerMs;
   const drift = fine - coarse;
-  if (drift < maxDriftNs && drift > -maxDriftNs) return fine;
+  // Never behind the wall clock, whose milliseconds are cut off: the account comes closer to it with each that it was.
+  if (drift >= 0n && drift < maxDriftNs) return fine;
   offsetNs += coarse - fine;
   return coarse;
 }
