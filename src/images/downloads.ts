@@ -10,7 +10,7 @@ import type { LayerStore } from "../storage/layers.ts";
 import { MismatchError, storageWorkers } from "../storage/worker-pool.ts";
 import { layerProgress, layerStatus, type Report, throttle } from "./progress.ts";
 import { Slots } from "./slots.ts";
-import { Transfer } from "./transfer.ts";
+import { Transfers } from "./transfer.ts";
 
 /** Opens a blob's bytes from an offset on. */
 export type OpenBlobAt = (offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
@@ -35,7 +35,7 @@ export class LayerDownloads {
   readonly #content: ContentStore;
   readonly #layers: LayerStore;
   readonly #limits: () => Limits;
-  readonly #transfers = new Map<string, Transfer>();
+  readonly #transfers = new Transfers();
   /** By the blob's digest: each has one partial file. */
   readonly #lines = new Map<string, Promise<void>>();
   readonly #slots: Slots;
@@ -55,17 +55,12 @@ export class LayerDownloads {
   /** Brings a layer here, blob and unpacked. Rejects at once when `signal` aborts; others go on with it. */
   async fetch(request: LayerRequest): Promise<void> {
     const key = `${request.blob.digest} ${request.diffId}`;
-    let transfer = this.#transfers.get(key);
-    if (!transfer || transfer.isAborted) {
-      const fresh = new Transfer((signal, report) => this.#bring(request, signal, report));
-      this.#transfers.set(key, fresh);
-      const forget = () => {
-        if (this.#transfers.get(key) === fresh) this.#transfers.delete(key);
-      };
-      fresh.outcome.then(forget, forget);
-      transfer = fresh;
-    }
-    await transfer.join(request.report, request.signal);
+    await this.#transfers.join(
+      key,
+      (signal, report) => this.#bring(request, signal, report),
+      request.report,
+      request.signal,
+    );
   }
 
   /** Whether a blob is on its way. */

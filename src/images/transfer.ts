@@ -1,14 +1,36 @@
 /** Layers on their way, here or to a registry, for whoever waits for them. */
 import type { ProgressMessage, Report } from "./progress.ts";
 
+type Work = (signal: AbortSignal, report: Report) => Promise<void>;
+
+/** All layers under way in one direction, each once however many want it. */
+export class Transfers {
+  readonly #underWay = new Map<string, Transfer>();
+
+  /** Joins whoever does the same already, or begins. Rejects at once when `signal` aborts; others go on with it. */
+  async join(key: string, work: Work, report: Report, signal: AbortSignal | undefined): Promise<void> {
+    let transfer = this.#underWay.get(key);
+    if (!transfer || transfer.isAborted) {
+      const fresh = new Transfer(work);
+      this.#underWay.set(key, fresh);
+      const forget = () => {
+        if (this.#underWay.get(key) === fresh) this.#underWay.delete(key);
+      };
+      fresh.outcome.then(forget, forget);
+      transfer = fresh;
+    }
+    await transfer.join(report, signal);
+  }
+}
+
 /** One layer under way, and all who wait for it. It is given up when the last of them leaves. */
-export class Transfer {
+class Transfer {
   readonly outcome: Promise<void>;
   readonly #abort = new AbortController();
   readonly #listeners = new Set<Report>();
   #last: ProgressMessage | undefined;
 
-  constructor(work: (signal: AbortSignal, report: Report) => Promise<void>) {
+  constructor(work: Work) {
     this.outcome = work(this.#abort.signal, (message) => {
       this.#last = message;
       for (const listener of this.#listeners) listener(message);

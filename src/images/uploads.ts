@@ -4,7 +4,7 @@ import type { ContentStore } from "../storage/content.ts";
 import { layerProgress, layerStatus, type Report, throttle } from "./progress.ts";
 import type { BlobRecord } from "./record.ts";
 import { Slots } from "./slots.ts";
-import { Transfer } from "./transfer.ts";
+import { Transfers } from "./transfer.ts";
 
 export interface UploadRequest {
   blob: BlobRecord;
@@ -22,7 +22,7 @@ export interface UploadRequest {
 export class BlobUploads {
   readonly #content: ContentStore;
   readonly #slots: Slots;
-  readonly #transfers = new Map<string, Transfer>();
+  readonly #transfers = new Transfers();
 
   /** `limit`: how many blobs may be on their way at once; 0 is none. */
   constructor(content: ContentStore, limit: () => number) {
@@ -33,17 +33,12 @@ export class BlobUploads {
   /** Brings a blob into a repository. Rejects at once when `signal` aborts; others go on with it. */
   async push(request: UploadRequest): Promise<void> {
     const key = `${request.destination}@${request.blob.digest}`;
-    let transfer = this.#transfers.get(key);
-    if (!transfer || transfer.isAborted) {
-      const fresh = new Transfer((signal, report) => this.#send(request, signal, report));
-      this.#transfers.set(key, fresh);
-      const forget = () => {
-        if (this.#transfers.get(key) === fresh) this.#transfers.delete(key);
-      };
-      fresh.outcome.then(forget, forget);
-      transfer = fresh;
-    }
-    await transfer.join(request.report, request.signal);
+    await this.#transfers.join(
+      key,
+      (signal, report) => this.#send(request, signal, report),
+      request.report,
+      request.signal,
+    );
   }
 
   async #send({ blob, repository, mountFrom, id }: UploadRequest, signal: AbortSignal, report: Report): Promise<void> {

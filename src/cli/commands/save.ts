@@ -1,6 +1,5 @@
-import { messageOf } from "../../lib/errors.ts";
-import { type Command, StatusError } from "../command.ts";
-import { checkOutputPath, writeOutputFile } from "../output-file.ts";
+import type { Command } from "../command.ts";
+import { archiveOutput } from "../output-file.ts";
 import { platformJson } from "./load.ts";
 
 export const command: Command = {
@@ -17,21 +16,11 @@ export const command: Command = {
     },
   ],
   async run(ctx, flags) {
-    const output = flags.string("output");
-    if (output === "" && ctx.isTerminal("stdout"))
-      throw new StatusError("cowardly refusing to save to a terminal. Use the -o flag or redirect", 1);
-    if (output !== "") {
-      try {
-        checkOutputPath(output);
-      } catch (error) {
-        throw new StatusError(`failed to save image: ${messageOf(error)}`, 1);
-      }
-    }
+    const write = archiveOutput(ctx, flags.string("output"), "failed to save image");
     const archive = await ctx.engine.request("GET", "/images/get", {
       query: { names: flags.args, platform: platformJson(flags.string("platform")) },
     });
-    if (output === "") for await (const chunk of archive.body()) ctx.out(chunk);
-    else await writeOutputFile(output, archive.body());
+    await write(archive.body());
     return 0;
   },
 };
