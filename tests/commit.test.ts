@@ -238,3 +238,27 @@ test("a removal waits for a commit of the same container", async () => {
     await docker("rmi", "cc:last");
   } else expect(committed.stderr).toContain("No such container");
 });
+
+test("prune takes images, and then those they were built upon; what a container uses stays", async () => {
+  const build = async (base: string, name: string) => {
+    await docker("run", "--name", "cc-prune", base, "touch", `/${name}`);
+    await docker("commit", "cc-prune", name);
+    await docker("rm", "cc-prune");
+  };
+  await build("alpine", "lower");
+  await build("lower", "upper");
+  const { stdout: id } = await docker("image", "inspect", "-f", "{{.Id}}", "lower");
+  await docker("create", "--name", "cc-prune", "upper");
+  const kept = await docker("image", "prune", "-af", "--filter", "label!=none");
+  expect(kept.stderr).toBe("");
+  expect((await docker("image", "inspect", "-f", "{{.RepoTags}}", "upper", id.trim())).stdout).toBe(
+    "[upper:latest]\n[]\n",
+  );
+  await docker("rm", "cc-prune");
+  const gone = await docker("image", "prune", "-af");
+  expect(gone.stdout).toContain("untagged: upper:latest\n");
+  expect(gone.stdout).toContain(`deleted: ${id}`);
+  expect((await docker("image", "prune", "-f", "--filter", "dangling=false")).stderr).toContain(
+    "invalid filter 'dangling=[",
+  );
+});

@@ -95,6 +95,10 @@ const scripts: Record<string, string> = {
   "other commands": `
     docker nosuch; docker container nosuch; docker -x; docker ps x; docker images a b; docker stop
     docker rename a; docker pull; docker pull Bad; docker pull a:b:c; docker pull -a alpine:latest; docker help nosuch
+    docker tag alpine sha256:a; docker tag Bad a; docker tag '' a; docker image inspect --platform a/b/c/d alpine
+    docker history --platform a/b/c/d alpine; docker save --platform a/b/c/d alpine; docker push --platform a/b/c/d a
+    docker rmi --platform a/b/c/d alpine; docker manifest inspect 127.0.0.1:1/x; docker pull scratch
+    docker create $(printf %064d 1); docker search --limit -1 127.0.0.1:1/x; docker image prune -f --filter dangling=false
     docker version --format '{{.Bad}}'; docker version --format '{{.Server.Version}}'; docker info --format '{{.Bad}}'
     docker info --format '{{.Driver}} {{.NCPU}}'; docker events --since 1h --until bad; docker logs
     docker -c nosuch ps; docker -l bad ps; DOCKER_API_VERSION=1.20 docker ps; docker -H bad://x ps

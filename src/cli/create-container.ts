@@ -10,6 +10,8 @@ import { parsePlatform } from "./option-values.ts";
 const pullPolicies = ["always", "missing", "never"];
 /** Names that are good for sure, so that the grammar of all names need not be loaded for them. */
 const plainImage = /^(?![\da-f]{64}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?::\w[\w.-]{0,127})?$/;
+/** An id in full, which is no name. */
+const wholeId = /^(?:sha256:)?[\da-f]{64}$/;
 
 /** Throws where `--pull` is none of what it may be. */
 export function checkPullPolicy(policy: string): void {
@@ -31,10 +33,7 @@ export async function createContainer(ctx: CliContext, flags: ParsedFlags, body:
   const idFile = body.HostConfig.ContainerIDFile ? await IdFile.open(body.HostConfig.ContainerIDFile) : undefined;
   try {
     const image = body.Image ?? "";
-    if (!plainImage.test(image) && !/^[\da-f]{64}$/.test(image)) {
-      const { parseReference } = await import("../lib/reference.ts");
-      if (!/^(sha256:)?[\da-f]{64}$/.test(image)) parseReference(image);
-    }
+    if (!plainImage.test(image) && !wholeId.test(image)) (await import("../lib/reference.ts")).parseReference(image);
     const platform = flags.string("platform") === "" ? undefined : parsePlatform(flags.string("platform"));
     if (flags.string("pull") === "always") await pull(ctx, image, platform, flags.bool("quiet"));
     const created = await post(ctx, flags, body, platform);
@@ -62,7 +61,7 @@ async function post(
     return await request();
   } catch (error) {
     const isMissing = error instanceof EngineError && error.status === 404;
-    if (!isMissing || flags.string("pull") !== "missing") throw error;
+    if (!isMissing || flags.string("pull") !== "missing" || wholeId.test(body.Image ?? "")) throw error;
     const quiet = flags.bool("quiet");
     if (!quiet) ctx.err(`Unable to find image '${await familiarName(body.Image ?? "")}' locally\n`);
     await pull(ctx, body.Image ?? "", platform, quiet);

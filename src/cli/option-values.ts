@@ -287,9 +287,9 @@ const architectures: Record<string, string> = {
   wasm: "wasm",
 };
 
-/** `--platform linux/arm64` in full and in lower case. */
-export function parsePlatform(text: string): string {
-  const refuse = (reason: string) => new Error(`error parsing specified platform: "${text}": ${reason}`);
+/** `--platform linux/arm64` in full and in lower case. `what` begins the error where it is none. */
+export function parsePlatform(text: string, what = "error parsing specified platform: "): string {
+  const refuse = (reason: string) => new Error(`${what}"${text}": ${reason}`);
   const parts = text.split("/");
   if (parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part))) throw refuse("invalid component: invalid argument");
   const [first = "", second, variant] = parts.map((part) => part.toLowerCase());

@@ -80,6 +80,8 @@ export async function fetchManifests(
       return { top, images, isList: true };
     });
   } catch (thrown) {
+    if (thrown instanceof ConnectionError && thrown.message.includes(" dial tcp"))
+      throw new StatusError(`failed to configure transport: error pinging v2 registry: ${thrown.message}`, 1);
     if (thrown instanceof ConnectionError || (thrown instanceof RegistryError && thrown.status === 404))
       throw new StatusError(`no such manifest: ${canonicalString(reference)}`, 1);
     throw thrown;

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { O_DIRECTORY, O_PATH } from "../kernel/files.ts";
 import { conflict } from "../lib/errors.ts";
+import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import { removeBundle } from "./exit.ts";
 import { placeholders } from "./own-paths.ts";
@@ -23,6 +24,7 @@ export async function exportContainer(
     await rooms.rootfs.export(root, placeholders(record.created), take, signal);
     // What was gone by then is not in it, and nobody could tell.
     if (rooms.store.byId(id) !== container) throw conflict(`container ${id} was removed while it was exported`);
+    announce(rooms, container, "export");
   } finally {
     closeSync(root);
     // Another export that still reads keeps what it has open.

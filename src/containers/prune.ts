@@ -35,5 +35,6 @@ export async function pruneContainers(
       deleted.push(container.id);
     });
   }
+  rooms.events.publish("container", "prune", "", { reclaimed: String(reclaimed) });
   return { deleted, spaceReclaimed: reclaimed };
 }

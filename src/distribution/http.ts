@@ -259,19 +259,20 @@ async function speaksPlainHttp({ url, verify, proxies }: HttpRequest): Promise<b
 }
 
 function dialSentence(thrown: NodeJS.ErrnoException, host: string, port: number): string {
+  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   switch (thrown.code) {
     case "ENOTFOUND":
     case "EAI_AGAIN":
     case "DNS_ENOTFOUND":
       return `dial tcp: lookup ${host}: no such host`;
     case "ECONNREFUSED":
-      return `dial tcp ${host}:${port}: connect: connection refused`;
+      return `dial tcp ${address}: connect: connection refused`;
     case "ENETUNREACH":
-      return `dial tcp ${host}:${port}: connect: network is unreachable`;
+      return `dial tcp ${address}: connect: network is unreachable`;
     case "EHOSTUNREACH":
-      return `dial tcp ${host}:${port}: connect: no route to host`;
+      return `dial tcp ${address}: connect: no route to host`;
     default:
-      return `dial tcp ${host}:${port}: ${thrown.message}`;
+      return `dial tcp ${address}: ${thrown.message}`;
   }
 }
 

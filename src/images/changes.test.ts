@@ -44,6 +44,10 @@ describe("applyChanges", () => {
     ["STOPSIGNAL BAD", "invalid signal: BAD"],
     ['CMD ["x", 1]', "arrays must be comprised of strings only"],
     ["HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)"],
+    ["VOLUME []", "VOLUME requires at least one argument"],
+    ["nonsense", "nonsense is not a valid change command"],
+    ["", "file with no instructions"],
+    ["# only a comment", "file with no instructions"],
     ["ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"],
     ["HEALTHCHECK PING", 'Unknown type "PING" in HEALTHCHECK (try CMD)'],
   ] as const)

@@ -11,8 +11,10 @@ const SHELL = ["/bin/sh", "-c"];
 /** Applies instructions in their order to a copy of `config`. Throws invalidParameter in Docker's words. */
 export function applyChanges(config: ImageConfig, changes: string[]): ImageConfig {
   const changed = structuredClone(config);
-  for (const change of changes)
-    for (const line of change.replace(/\\\r?\n/g, "").split("\n")) if (line.trim() !== "") apply(changed, line.trim());
+  const lines = changes.flatMap((change) => change.replace(/\\\r?\n/g, "").split("\n")).map((line) => line.trim());
+  const given = lines.filter((line) => line !== "" && !line.startsWith("#"));
+  if (changes.length > 0 && given.length === 0) throw invalidParameter("file with no instructions");
+  for (const line of given) apply(changed, line);
   return changed;
 }
 
@@ -20,7 +22,7 @@ function apply(config: ImageConfig, line: string): void {
   const [, word = "", rest = ""] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];
   const name = word.toUpperCase();
   const instruction = instructions[name];
-  if (!instruction) throw invalidParameter(`${name} is not a valid change command`);
+  if (!instruction) throw invalidParameter(`${word} is not a valid change command`);
   if (rest === "" && name !== "CMD" && name !== "ENTRYPOINT")
     throw invalidParameter(`${name} requires ${exactlyOne.has(name) ? "exactly" : "at least"} one argument`);
   instruction(config, rest.trim());
@@ -51,6 +53,7 @@ const instructions: Record<string, (config: ImageConfig, text: string) => void> 
   },
   VOLUME: (config, text) => {
     const variables = variablesOf(config);
+    if (/^\[\s*\]$/.test(text)) throw invalidParameter("VOLUME requires at least one argument");
     const paths = (listOf(text) ?? wordsOf(text)).map((path) => expand(path, variables).trim());
     if (paths.includes("")) throw invalidParameter("VOLUME specified can not be an empty string");
     config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) };

@@ -81,6 +81,11 @@ describe("an image is found", () => {
 });
 
 describe("tag", () => {
+  test("gives no name that would be taken for the beginning of an id", async () => {
+    await make("one");
+    expect(() => bench.images.tag("one:1", "sha256", "abc")).toThrow("refusing to create an ambiguous tag");
+  });
+
   test("gives one more name, and takes it from another image", async () => {
     const [one, two] = [await make("one"), await make("two")];
     bench.images.tag("one:1", "both", "x");

@@ -99,7 +99,7 @@ export function imageFilter(rooms: ImageRooms, filters: Map<string, string[]>): 
 function testFor(rooms: ImageRooms, name: string, values: string[]): (record: ImageRecord) => boolean {
   switch (name) {
     case "dangling": {
-      const isWanted = booleanOf(values);
+      const isWanted = danglingOf(values);
       // An image that a newer one took the tag from keeps its digest's name, and dangles all the same.
       return ({ id }) => {
         const names = rooms.store.referencesOf(id);
@@ -134,11 +134,12 @@ function referenceFilter(patterns: string[]): (names: Reference[]) => Reference[
   return (names) => names.filter((name) => tests.some((test) => test(familiarString(name)) || test(name.familiarName)));
 }
 
-function booleanOf(values: string[]): boolean {
-  const [value] = values as [string];
-  if (values.length === 1 && ["1", "true"].includes(value.toLowerCase())) return true;
-  if (values.length === 1 && ["0", "false"].includes(value.toLowerCase())) return false;
-  throw invalidParameter(`invalid filter 'dangling=[${values.join(" ")}]'`);
+/** What a filter `dangling` says. Throws invalidParameter where it is neither, or both. */
+export function danglingOf(values: string[]): boolean {
+  const isTrue = values.includes("true") || values.includes("1");
+  const isFalse = values.includes("false") || values.includes("0");
+  if (isTrue === isFalse) throw invalidParameter(`invalid filter 'dangling=[${values.join(" ")}]'`);
+  return isTrue;
 }
 
 function hasLabel(labels: Record<string, string>, value: string): boolean {
@@ -152,5 +153,10 @@ function hasLabel(labels: Record<string, string>, value: string): boolean {
 function momentOf(value: string): number {
   if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);
-  return Number.isNaN(date) ? Date.now() - parseGoDuration(value) / 1e6 : date;
+  if (!Number.isNaN(date)) return date;
+  try {
+    return Date.now() - parseGoDuration(value) / 1e6;
+  } catch {
+    throw invalidParameter(`failed to parse value as time or duration: ${JSON.stringify(value)}`);
+  }
 }

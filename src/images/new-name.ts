@@ -6,5 +6,8 @@ import { parseReference, type Reference, withDefaultTag, withTag } from "../lib/
 export function newName(repo: string, tag = ""): Reference {
   const reference = parseReference(repo);
   if (reference.digest !== undefined) throw invalidParameter("cannot import digest reference");
+  // Docker's words. `sha256:abc` is to be the beginning of an id, and nothing else.
+  if (reference.familiarName === "sha256")
+    throw invalidParameter("refusing to create an ambiguous tag using digest algorithm as name");
   return tag === "" ? withDefaultTag(reference) : withTag(reference, tag);
 }

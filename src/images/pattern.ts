@@ -3,7 +3,7 @@ import { invalidParameter } from "../lib/errors.ts";
 
 /** A test for a pattern. Throws invalidParameter where it is malformed. */
 export function compilePattern(pattern: string): (name: string) => boolean {
-  const bad = () => invalidParameter(`invalid filter 'reference=${pattern}': syntax error in pattern`);
+  const bad = () => invalidParameter("syntax error in pattern");
   let source = "";
   for (let at = 0; at < pattern.length; at++) {
     const char = pattern[at]!;

@@ -114,6 +114,14 @@ describe("a pull", () => {
   test("without a tag is of all tags", async () => {
     await pull("app", { tag: "" });
     expect(bench.images.get(`${registry.host}/app:latest`).id).toBe(image.configDigest);
+    expect(statuses().filter((status) => status?.startsWith("Status:"))).toEqual([
+      `Status: Downloaded newer image for ${registry.host}/app`,
+    ]);
+    expect(bench.events.map(([action, id]) => [action, id])).toEqual([["pull", `${registry.host}/app`]]);
+  });
+
+  test("of the name for nothing is refused", async () => {
+    expect(bench.images.pull({ reference: "scratch" }, bench.report)).rejects.toThrow("'scratch' is a reserved name");
   });
 
   test("fetches what two pulls want once", async () => {

@@ -13,7 +13,15 @@ import type { Credentials } from "../distribution/registry-auth.ts";
 import { ConnectionError, RegistryError } from "../distribution/registry-errors.ts";
 import type { Repository } from "../distribution/repository.ts";
 import { messageOf, notFound, systemError } from "../lib/errors.ts";
-import { familiarString, parseReference, type Reference, shortId, withDigest, withTag } from "../lib/reference.ts";
+import {
+  canonicalString,
+  familiarString,
+  parseReference,
+  type Reference,
+  shortId,
+  withDigest,
+  withTag,
+} from "../lib/reference.ts";
 import { isEmbedded, registerEmbedded } from "./embedded.ts";
 import { fromAny } from "./from-any.ts";
 import type { Hold } from "./garbage.ts";
@@ -34,22 +42,42 @@ export interface PullRequest {
   signal?: AbortSignal;
 }
 
+interface Pulled {
+  record: ImageRecord;
+  /** Whether the name points at another image than before. */
+  isNew: boolean;
+  /** Whether it is the one that is part of the program. */
+  isEmbedded: boolean;
+}
+
 /** An index may hold an index; nobody nests deeper. */
 const INDEX_DEPTH = 4;
+
+/** Not an image: Dockerfiles start from it where they start from nothing. */
+const RESERVED_NAME = "scratch";
 
 /** Pulls an image and returns it; of all tags the last. Throws in Docker's words. */
 export async function pull(rooms: ImageRooms, request: PullRequest, report: Report): Promise<ImageRecord> {
   const reference = requestedReference(request);
+  if (reference.familiarName === RESERVED_NAME) throw systemError(`'${RESERVED_NAME}' is a reserved name`);
   const platform = request.platform ? parsePlatform(request.platform) : undefined;
   request.signal?.throwIfAborted();
   const references =
     reference.tag === undefined && reference.digest === undefined
       ? await allTags(rooms, reference, request)
       : [reference];
-  let record: ImageRecord | undefined;
-  for (const each of references) record = await new Pull(rooms, each, platform, request, report).run();
-  if (!record) throw notFound(`no tags found for repository ${reference.familiarName}`);
-  return record;
+  let last: Pulled | undefined;
+  let isNew = false;
+  for (const each of references) {
+    last = await new Pull(rooms, each, platform, request, report).run();
+    isNew ||= last.isNew;
+  }
+  if (!last) throw notFound(`no tags found for repository ${reference.familiarName}`);
+  const name = familiarString(reference);
+  if (last.isEmbedded) report({ status: `Status: Using the ${name} image that is built into Brig` });
+  else report({ status: `Status: ${isNew ? "Downloaded newer image" : "Image is up to date"} for ${name}` });
+  announce(rooms, "pull", name, reference.familiarName, last.record.labels);
+  return last.record;
 }
 
 function requestedReference({ reference: text, tag }: PullRequest): Reference {
@@ -59,8 +87,13 @@ function requestedReference({ reference: text, tag }: PullRequest): Reference {
 }
 
 async function allTags(rooms: ImageRooms, reference: Reference, request: PullRequest): Promise<Reference[]> {
-  const tags = await fromAny(rooms, reference, request, (repository) => repository.tags(request.signal));
-  return tags.map((tag) => withTag(reference, tag));
+  try {
+    const tags = await fromAny(rooms, reference, request, (repository) => repository.tags(request.signal));
+    return tags.map((tag) => withTag(reference, tag));
+  } catch (thrown) {
+    request.signal?.throwIfAborted();
+    throw explain(reference, thrown);
+  }
 }
 
 class Pull {
@@ -84,26 +117,29 @@ class Pull {
     this.#report = report;
   }
 
-  async run(): Promise<ImageRecord> {
+  async run(): Promise<Pulled> {
     const hold = this.#rooms.garbage.hold();
     try {
       return await fromAny(this.#rooms, this.#reference, this.#request, (repository) => this.#from(repository, hold));
     } catch (thrown) {
       this.#request.signal?.throwIfAborted();
       if (thrown instanceof ConnectionError && isEmbedded(this.#reference)) return this.#useEmbedded(thrown);
-      throw this.#explain(thrown);
+      throw explain(this.#reference, thrown);
     } finally {
       hold.release();
     }
   }
 
-  async #from(repository: Repository, hold: Hold): Promise<ImageRecord> {
+  async #from(repository: Repository, hold: Hold): Promise<Pulled> {
     const { store, content } = this.#rooms;
     const { signal } = this.#request;
     const reference = this.#reference;
     const top = await repository.manifest(reference.digest ?? reference.tag!, signal);
     let document = parseManifest(top.bytes, top.mediaType, familiarString(reference));
-    this.#report({ status: `Pulling from ${reference.path}`, id: reference.digest ?? reference.tag! });
+    this.#report({
+      status: `Pulling from ${reference.path}`,
+      id: reference.digest ? canonicalString(reference) : reference.tag!,
+    });
 
     const documents: { bytes: Uint8Array; blob: BlobRecord }[] = [
       { bytes: top.bytes, blob: { digest: top.digest, mediaType: top.mediaType, size: top.bytes.length } },
@@ -146,13 +182,8 @@ class Pull {
       target: top.digest,
       isTagged: false,
     });
-    const isNew = before !== record.id;
     this.#report({ status: `Digest: ${top.digest}` });
-    this.#report({
-      status: `Status: ${isNew ? "Downloaded newer image" : "Image is up to date"} for ${familiarString(reference)}`,
-    });
-    announce(this.#rooms, "pull", familiarString(reference), reference.familiarName, record.labels);
-    return record;
+    return { record, isNew: before !== record.id, isEmbedded: false };
   }
 
   async #config(repository: Repository, manifest: Manifest): Promise<ConfigDocument> {
@@ -224,34 +255,32 @@ class Pull {
     if (!wanted || platformFit(wanted, { os, architecture, variant }) > 0) return;
     const actual = formatPlatform({ os, architecture, variant: variant ?? "" });
     throw notFound(
-      `image with reference ${familiarString(this.#reference)} was found but does not match the specified platform: wanted ${formatPlatform(wanted)}, actual: ${actual}`,
+      `image with reference ${canonicalString(this.#reference)} was found but does not match the specified platform: wanted ${formatPlatform(wanted)}, actual: ${actual}`,
     );
   }
 
-  async #useEmbedded(cause: ConnectionError): Promise<ImageRecord> {
+  async #useEmbedded(cause: ConnectionError): Promise<Pulled> {
     const reference = this.#reference;
     this.#report({ status: `No registry can be reached (${cause.message})` });
     const record = await registerEmbedded(this.#rooms, reference, this.#platform ?? hostPlatform());
-    this.#report({ status: `Status: Using the ${familiarString(reference)} image that is built into Brig` });
-    announce(this.#rooms, "pull", familiarString(reference), reference.familiarName, record.labels);
-    return record;
+    return { record, isNew: true, isEmbedded: true };
   }
+}
 
-  /** A registry's refusal in the words that Docker's clients look for. */
-  #explain(thrown: unknown): unknown {
-    if (!(thrown instanceof RegistryError)) return thrown;
-    const { familiarName } = this.#reference;
-    switch (thrown.code) {
-      case "DENIED":
-        return notFound(
-          `pull access denied for ${familiarName}, repository does not exist or may require 'docker login': ${thrown.message}`,
-        );
-      case "MANIFEST_UNKNOWN":
-        return notFound(`manifest for ${familiarString(this.#reference)} not found: ${thrown.message}`);
-      case "NAME_UNKNOWN":
-        return notFound(`repository ${familiarName} not found: ${thrown.message}`);
-      default:
-        return thrown;
-    }
+/** A registry's refusal in the words that Docker's clients look for. */
+function explain(reference: Reference, thrown: unknown): unknown {
+  if (!(thrown instanceof RegistryError)) return thrown;
+  const { familiarName } = reference;
+  switch (thrown.code) {
+    case "DENIED":
+      return notFound(
+        `pull access denied for ${familiarName}, repository does not exist or may require 'docker login': ${thrown.message}`,
+      );
+    case "MANIFEST_UNKNOWN":
+      return notFound(`manifest for ${familiarString(reference)} not found: ${thrown.message}`);
+    case "NAME_UNKNOWN":
+      return notFound(`repository ${familiarName} not found: ${thrown.message}`);
+    default:
+      return thrown;
   }
 }

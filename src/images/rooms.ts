@@ -39,3 +39,8 @@ export interface ImageRooms {
 export function announce(rooms: ImageRooms, action: string, id: string, name: string, labels: Record<string, string>) {
   rooms.events.publish("image", action, id, { ...labels, name });
 }
+
+/** Tells that unused images were removed, and how many bytes that gave back. */
+export function announcePrune(rooms: ImageRooms, reclaimed: number) {
+  rooms.events.publish("image", "prune", "", { reclaimed: String(reclaimed) });
+}

@@ -128,7 +128,7 @@ export class ImageStore {
     if (id !== undefined) {
       const record = this.#records.get(`sha256:${id}`);
       if (record) return record;
-      throw notFound(`No such image: ${text}`);
+      throw notFound(`No such image: sha256:${id}`);
     }
     const reference = withDefaultTag(parseReference(text));
     const record = this.#records.get(this.idOf(reference) ?? "") ?? this.#byPrefix(text);

@@ -18,11 +18,11 @@ export const command: Command = {
         "'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
     },
   ],
-  run: (ctx, flags) =>
-    inspectAll(ctx, flags.args, flags.string("format"), async (reference) => ({
+  async run(ctx, flags) {
+    const platform = platformJson(flags.string("platform"), "");
+    return inspectAll(ctx, flags.args, flags.string("format"), async (reference) => ({
       kind: "image",
-      json: await fetchJson(ctx, `/images/${encodeURI(reference)}/json`, {
-        platform: platformJson(flags.string("platform")),
-      }),
-    })),
+      json: await fetchJson(ctx, `/images/${encodeURI(reference)}/json`, { platform }),
+    }));
+  },
 };

@@ -1,5 +1,6 @@
 import { createReadStream, openSync } from "node:fs";
 import { type CliContext, type Command, StatusError } from "../command.ts";
+import { parsePlatform } from "../option-values.ts";
 import { showProgress } from "../progress.ts";
 
 export const command: Command = {
@@ -57,9 +58,9 @@ export function openInput(path: string): AsyncIterable<Uint8Array> {
   return createReadStream(path, { fd, highWaterMark: 1 << 20 });
 }
 
-/** `linux/arm64/v8` as the API's JSON; undefined for an empty string. */
-export function platformJson(text: string): string | undefined {
+/** `linux/arm/v7` as the API's JSON; undefined for an empty string. `what` begins the error where it is none. */
+export function platformJson(text: string, what = "invalid platform: "): string | undefined {
   if (text === "") return undefined;
-  const [os = "", architecture, variant] = text.split("/");
+  const [os, architecture, variant] = parsePlatform(text, what).split("/");
   return JSON.stringify({ architecture, os, ...(variant === undefined ? {} : { variant }) });
 }

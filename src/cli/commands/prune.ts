@@ -71,7 +71,7 @@ export async function pruneImages(ctx: CliContext, filters: Filters, all: boolea
     ImagesDeleted?: { Untagged?: string; Deleted?: string }[] | null;
     SpaceReclaimed?: number;
   }>("POST", "/images/prune", {
-    query: { filters: encodeFilters({ ...filters, dangling: { [String(!all)]: true } }) },
+    query: { filters: encodeFilters({ ...filters, dangling: { ...filters.dangling, [String(!all)]: true } }) },
   });
   const lines = (report.ImagesDeleted ?? []).map((item) =>
     item.Untagged ? `untagged: ${item.Untagged}` : `deleted: ${item.Deleted ?? ""}`,

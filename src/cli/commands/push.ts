@@ -21,7 +21,7 @@ export const command: Command = {
     { name: "quiet", short: "q", type: "bool", usage: "Suppress verbose output" },
   ],
   async run(ctx, flags) {
-    const platform = platformJson(flags.string("platform"));
+    const platform = platformJson(flags.string("platform"), `Invalid platform ${flags.string("platform")}`);
     if (platform !== undefined) printNote(ctx, platformNote);
     const given = parseReference(flags.args[0]!);
     const isBareName = given.tag === undefined && given.digest === undefined;

@@ -28,7 +28,7 @@ export const command: Command = {
           query: {
             force: force || undefined,
             noprune: flags.bool("no-prune") || undefined,
-            platforms: flags.list("platform").map((platform) => platformJson(platform) ?? ""),
+            platforms: flags.list("platform").map((platform) => platformJson(platform, "") ?? ""),
           },
         });
         for (const { Deleted, Untagged } of items ?? []) {

@@ -26,7 +26,11 @@ export const command: Command = {
     const first = term.split("/")[0]!;
     const domain = term.includes("/") && (/[.:]/.test(first) || first === "localhost") ? first : "docker.io";
     const results = await ctx.engine.json<SearchResult[]>("GET", "/images/search", {
-      query: { term, limit: flags.string("limit") || undefined, filters: encodeFilters(filtersOf(flags)) },
+      query: {
+        term,
+        limit: Number(flags.string("limit")) > 0 ? flags.string("limit") : undefined,
+        filters: encodeFilters(filtersOf(flags)),
+      },
       headers: await registryAuthHeaders(ctx.configFile, domain),
     });
     const noTruncation = flags.bool("no-trunc");

@@ -1,4 +1,4 @@
-import type { Row } from "../../lib/template/values.ts";
+import { type GoType, type Row, Typed } from "../../lib/template/values.ts";
 import { humanSize } from "../../lib/units.ts";
 import type { ContainerSummary, ImageSummary, Volume } from "../../wire/engine-api.ts";
 import type { CliContext, Command } from "../command.ts";
@@ -118,17 +118,32 @@ function percent(part: number, whole: number): string {
   return whole > 0 ? `${humanSize(part)} (${Math.trunc((part * 100) / whole)}%)` : humanSize(part);
 }
 
+/** A struct, so that JSON has the fields in their order. */
+function report(fields: Record<string, readonly unknown[]>): Typed {
+  const type: GoType = { kind: "slice", name: "[]any", elem: { kind: "any", name: "any" } };
+  const names = Object.keys(fields);
+  const struct = names.map((name) => ({ name, json: name, omitEmpty: false, embedded: false, type }));
+  return new Typed({ kind: "struct", name: "diskUsageContext", fields: struct }, fields);
+}
+
 function showDetails(ctx: CliContext, usage: DiskUsage, format: string): void {
   const nowMs = Date.now();
   const wholeIds = !isTableFormat(format);
-  const images = (usage.Images ?? []).map((image) => imageRow(image, namesOf(image, false)[0]!, !wholeIds, nowMs));
+  const images = (usage.Images ?? []).map((image) =>
+    imageRow(image, { ...namesOf(image, false)[0]!, digest: "" }, !wholeIds, nowMs),
+  );
   const containers = (usage.Containers ?? []).map((container) =>
     // Docker's sizes here are those of the writable layers alone.
     containerRow({ ...container, SizeRootFs: 0 }, !wholeIds, nowMs),
   );
   const volumes = (usage.Volumes ?? []).map(volumeRow);
   if (wholeIds) {
-    const data = { Images: images, Containers: containers, Volumes: volumes, BuildCache: usage.BuildCache ?? [] };
+    const data = report({
+      Images: images,
+      Containers: containers,
+      Volumes: volumes,
+      BuildCache: usage.BuildCache ?? [],
+    });
     const template = compileOrExplain(format === "json" ? "{{json .}}" : format, "template parsing error: ");
     ctx.out(executeOrExplain(template, data, "template parsing error: "));
     return;

@@ -9,13 +9,8 @@ export const command: Command = {
   flags: [],
   async run(ctx, flags) {
     const [source = "", target = ""] = flags.args;
-    let reference: Reference;
-    try {
-      reference = parseReference(target);
-    } catch (error) {
-      const reason = (error as Error).message;
-      throw new StatusError(`Error parsing reference: "${target}" is not a valid repository/tag: ${reason}`, 1);
-    }
+    if (!isImageId(source)) parsed(source);
+    const reference = parsed(target);
     if (reference.digest !== undefined) throw new StatusError("refusing to create a tag with a digest reference", 1);
     await ctx.engine.call("POST", `/images/${encodeURI(source)}/tag`, {
       query: { repo: reference.name, tag: reference.tag ?? "latest" },
@@ -23,3 +18,14 @@ export const command: Command = {
     return 0;
   },
 };
+
+function parsed(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new StatusError(`Error parsing reference: "${text}" is not a valid repository/tag: ${reason}`, 1);
+  }
+}
+
+const isImageId = (text: string) => /^(sha256:)?[0-9a-f]{64}$/.test(text);
