@@ -86,4 +86,9 @@ export const registrySchema: readonly string[] = [
   );
   CREATE INDEX refresh_tokens_by_user ON refresh_tokens (user);
   `,
+  `
+  -- A token counts as long as the password is the one it was given for (the SHA-256 of its bcrypt hash).
+  ALTER TABLE refresh_tokens ADD COLUMN password TEXT NOT NULL DEFAULT '';
+  CREATE INDEX manifests_by_time ON manifests (repository_id, pushed_at);
+  `,
 ];

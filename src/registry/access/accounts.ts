@@ -1,6 +1,4 @@
 /** Accounts and what they may do, in the registry's database: the seeds of a hub. */
-import { randomBytes } from "node:crypto";
-import { sha256Of } from "../../lib/reference.ts";
 import type { StateDatabase } from "../../state/database.ts";
 import type { Action } from "../request.ts";
 
@@ -105,19 +103,6 @@ export class Accounts {
   revoke(user: string, pattern: string): void {
     if (this.#db.run("DELETE FROM grants WHERE user = ? AND pattern = ?", user, pattern) === 0)
       throw new Error(`user ${user} has no grant for ${pattern}`);
-  }
-
-  /** Makes a token that stands in the place of a user's password, until that is changed. */
-  issueRefreshToken(user: string): string {
-    const token = randomBytes(32).toString("base64url");
-    const now = Date.now();
-    this.#db.run("INSERT INTO refresh_tokens (hash, user, issued_at) VALUES (?, ?, ?)", sha256Of(token), user, now);
-    return token;
-  }
-
-  /** Whose a refresh token is. */
-  userOfRefreshToken(token: string): string | undefined {
-    return this.#db.get<{ user: string }>("SELECT user FROM refresh_tokens WHERE hash = ?", sha256Of(token))?.user;
   }
 }
 

@@ -3,6 +3,7 @@ import { RegistryFailure } from "../errors.ts";
 import { type Action, actionOf, type RegistryRequest } from "../request.ts";
 import type { AccessControl } from "./access.ts";
 import type { Passwords } from "./passwords.ts";
+import type { RefreshTokens } from "./refresh-tokens.ts";
 import {
   type Claims,
   type TokenAccess,
@@ -14,12 +15,6 @@ import {
 
 /** What somebody may do, by name; undefined for who says none. */
 export type RightsOf = (user: string | undefined) => (repository: string, action: Action) => boolean;
-
-/** Tokens that stand in a password's place. */
-export interface RefreshTokens {
-  issueRefreshToken(user: string): string;
-  userOfRefreshToken(token: string): string | undefined;
-}
 
 export interface GuardOptions {
   passwords: Passwords;
@@ -56,7 +51,11 @@ export class Guard implements AccessControl {
       request.claims = claims;
       request.user = claims.subject || undefined;
     } else if (/^basic$/i.test(scheme)) request.user = await this.#userOf(request, value);
-    if (request.url.pathname === tokenPath) return;
+    if (request.url.pathname === tokenPath) {
+      // Or who finds a token for one thing gets one for all.
+      if (request.claims) throw this.#challenge(request, "invalid_request");
+      return;
+    }
     const isBase = request.route.kind === "base" || request.route.kind === "other";
     // Whoever logs in wants to know whether the password is right; and who pulls, how to ask.
     if (isBase ? request.user === undefined && request.claims === undefined : !this.#allows(request))
@@ -140,7 +139,7 @@ export class Guard implements AccessControl {
     if (isPost) {
       const isRefresh = form.get("grant_type") === "refresh_token";
       const name = form.get("username") ?? "";
-      if (isRefresh) user = tokens.refresh.userOfRefreshToken(form.get("refresh_token") ?? "");
+      if (isRefresh) user = tokens.refresh.userOf(form.get("refresh_token") ?? "");
       else if (await passwords.verify(name, form.get("password") ?? "", request.address)) user = name;
       if (user === undefined) throw new RegistryFailure("UNAUTHORIZED", { message: "incorrect username or password" });
     }
@@ -156,7 +155,7 @@ export class Guard implements AccessControl {
       access_token: token,
       expires_in: tokenSeconds,
       issued_at: new Date().toISOString(),
-      ...(wantsRefresh && user !== undefined ? { refresh_token: tokens.refresh.issueRefreshToken(user) } : {}),
+      ...(wantsRefresh && user !== undefined ? { refresh_token: tokens.refresh.issue(user) } : {}),
     });
   }
 
@@ -206,7 +205,11 @@ export class OutsideTokens implements AccessControl {
       request.claims = claims;
       request.user = claims.subject || undefined;
       if (route.kind === "base") return;
-      const mayList = claims.access.some(({ type, name }) => type === "registry" && name === "catalog");
+      const wanted = route.kind === "search" ? ["*", "search"] : ["*"];
+      const mayList = claims.access.some(
+        ({ type, name, actions }) =>
+          type === "registry" && name === "catalog" && wanted.some((action) => actions.includes(action)),
+      );
       if (repository === "" ? mayList : isIn(claims, repository, actionOf(request))) return;
     }
     const actions = actionOf(request) === "push" ? "pull,push" : actionOf(request);

@@ -7,6 +7,7 @@ import { Accounts } from "./accounts.ts";
 import { Guard, OutsideTokens } from "./guard.ts";
 import { HtpasswdFile } from "./htpasswd.ts";
 import { Passwords } from "./passwords.ts";
+import { RefreshTokens } from "./refresh-tokens.ts";
 import { TokenIssuer } from "./tokens.ts";
 
 export interface AccessOptions {
@@ -30,12 +31,14 @@ export function accessFor(options: AccessOptions, root: string, db: StateDatabas
   }
   const accounts = new Accounts(db);
   const file = mode === "htpasswd" ? new HtpasswdFile(options.htpasswdPath) : undefined;
+  const hashOf = (user: string) => (file ? file.hashOf(user) : accounts.hashOf(user));
+  // Who is in the file may do everything, as with other registries.
+  const isInFile = (user: string | undefined) => user !== undefined && hashOf(user) !== undefined;
   return new Guard({
-    passwords: new Passwords((user) => (file ? file.hashOf(user) : accounts.hashOf(user))),
-    // Who is in the file may do everything, as with other registries.
-    rightsOf: file ? (user) => () => user !== undefined : (user) => accounts.rights(user),
-    isAdmin: file ? (user) => user !== undefined : (user) => accounts.isAdmin(user),
-    tokens: options.tokens ? { issuer: new TokenIssuer(root), refresh: accounts } : undefined,
+    passwords: new Passwords(hashOf),
+    rightsOf: file ? (user) => () => isInFile(user) : (user) => accounts.rights(user),
+    isAdmin: file ? isInFile : (user) => accounts.isAdmin(user),
+    tokens: options.tokens ? { issuer: new TokenIssuer(root), refresh: new RefreshTokens(db, hashOf) } : undefined,
     publicUrl,
     isTls,
   });

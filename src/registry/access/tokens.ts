@@ -8,7 +8,7 @@ import {
   sign,
   verify,
 } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** One entry of a token's `access`. */
@@ -51,10 +51,13 @@ export class TokenIssuer {
     let pem: string;
     try {
       pem = readFileSync(path, "utf8");
-    } catch {
+    } catch (thrown) {
+      if ((thrown as { code?: string }).code !== "ENOENT") throw thrown;
       const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
       pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-      writeFileSync(path, pem, { mode: 0o600, flag: "wx" });
+      // A crash must not leave half a key.
+      writeFileSync(`${path}.new`, pem, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
     }
     this.#key = createPrivateKey(pem);
   }
