@@ -240,8 +240,10 @@ function oneOf<T extends string>(
 
 function durationMs(name: string, text: string): number {
   try {
-    return text === "0" ? 0 : parseGoDuration(text) / 1e6;
+    const ms = text === "0" ? 0 : parseGoDuration(text) / 1e6;
+    if (ms >= 0) return ms;
   } catch {
-    throw new FlagError(`invalid ${name}: ${text}`);
+    // Said below.
   }
+  throw new FlagError(`invalid ${name}: ${text}`);
 }

@@ -8,7 +8,7 @@ import { humanSize } from "../lib/units.ts";
 import { StateDatabase } from "../state/database.ts";
 import type { CollectionResult } from "./collect-garbage.ts";
 import { CollectionRequests } from "./collection-requests.ts";
-import { loadConfig, serveFlags } from "./config.ts";
+import { loadConfig, type RegistryConfig, serveFlags } from "./config.ts";
 import { Registry } from "./registry.ts";
 import { registrySchema } from "./schema.ts";
 import { lockRoot, pidPath } from "./serve.ts";
@@ -24,14 +24,24 @@ const patienceMs = 600_000;
 export async function collect(flags: ParsedFlags): Promise<number> {
   const config = loadConfig(flags);
   if (!existsSync(join(config.root, "registry.db"))) throw new Error(`${config.root} is no registry's directory`);
-  const result = lockRoot(config.root) ? await byOurselves(config) : await byTheServer(config.root);
+  const result = await byWhoHasTheRoot(config);
   console.log(
     `Removed ${result.blobs} blobs, ${result.links} unused links, ${result.uploads} unfinished uploads\nTotal reclaimed space: ${humanSize(result.bytes)}`,
   );
   return 0;
 }
 
-async function byOurselves(config: ReturnType<typeof loadConfig>): Promise<CollectionResult> {
+/** Whoever has locked it and does not serve is about to, or collects as we do: that is waited for. */
+async function byWhoHasTheRoot(config: RegistryConfig): Promise<CollectionResult> {
+  for (const begun = Date.now(); Date.now() - begun < patienceMs; await Bun.sleep(50)) {
+    if (lockRoot(config.root)) return byOurselves(config);
+    const server = existsSync(pidPath(config)) ? Number(readFileSync(pidPath(config), "utf8")) : 0;
+    if (server > 0) return byTheServer(config.root, server);
+  }
+  throw new Error(`${config.root} is in use`);
+}
+
+async function byOurselves(config: RegistryConfig): Promise<CollectionResult> {
   const registry = new Registry(config, new Logger({ level: "error", format: "text" }));
   try {
     return await registry.collectGarbage();
@@ -40,12 +50,12 @@ async function byOurselves(config: ReturnType<typeof loadConfig>): Promise<Colle
   }
 }
 
-async function byTheServer(root: string): Promise<CollectionResult> {
+async function byTheServer(root: string, server: number): Promise<CollectionResult> {
   const db = new StateDatabase(join(root, "registry.db"), registrySchema);
   const requests = new CollectionRequests(db);
   const id = requests.ask();
   try {
-    sendSignal(Number(readFileSync(pidPath({ root }), "utf8")), SIGUSR1);
+    sendSignal(server, SIGUSR1);
     for (const begun = Date.now(); Date.now() - begun < patienceMs; await Bun.sleep(50)) {
       const result = requests.take(id);
       if (result) return result;

@@ -1,7 +1,7 @@
 /** `brig registry serve`. */
-import { writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { O_CLOEXEC, O_CREAT, O_RDWR, openPath, tryLock } from "../kernel/files.ts";
+import { closeFd, O_CLOEXEC, O_CREAT, O_RDWR, openPath, tryLock } from "../kernel/files.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { ParsedFlags } from "../lib/flags.ts";
 import { Logger } from "../lib/logger.ts";
@@ -11,18 +11,20 @@ import { Registry } from "./registry.ts";
 import { RegistryServer } from "./server.ts";
 
 const patienceMs = 10_000;
+/** A longer timer would go off at once. */
+const mostTimerMs = 2 ** 31 - 1;
 
 /** Serves until SIGTERM or SIGINT. Throws where the root is another registry's or the address is taken. */
 export async function serve(flags: ParsedFlags): Promise<number> {
   const config = loadConfig(flags);
   const log = new Logger({ level: config.logLevel, format: config.logFormat });
-  const registry = new Registry(config, log);
+  // First: to open a registry is to remove what a dead one left half done.
   if (!lockRoot(config.root)) throw new Error(`another registry serves ${config.root}`);
+  const registry = new Registry(config, log);
   await registry.check().catch((thrown) => {
     throw new Error(`the bucket ${config.s3?.bucket} cannot be used: ${messageOf(thrown)}`);
   });
   const server = new RegistryServer(registry);
-  writeFileSync(pidPath(config), String(process.pid));
   const requests = new CollectionRequests(registry.metadata.db);
   const collect = async () => {
     try {
@@ -33,8 +35,11 @@ export async function serve(flags: ParsedFlags): Promise<number> {
       log.error(`garbage was not collected: ${messageOf(thrown)}`);
     }
   };
-  const timer = config.garbageIntervalMs > 0 ? setInterval(collect, config.garbageIntervalMs) : undefined;
+  const intervalMs = Math.min(config.garbageIntervalMs, mostTimerMs);
+  const timer = intervalMs > 0 ? setInterval(collect, intervalMs) : undefined;
   process.on("SIGUSR1", () => void collect());
+  // Whoever reads it may send that signal.
+  writeFileSync(pidPath(config), String(process.pid));
   process.on("SIGHUP", () => {
     server.reload().then(
       () => log.info("Reloaded certificates"),
@@ -57,7 +62,15 @@ export async function serve(flags: ParsedFlags): Promise<number> {
 /** Where a registry that serves says which process it is. */
 export const pidPath = ({ root }: Pick<RegistryConfig, "root">): string => join(root, "registry.pid");
 
-/** Locks a registry's root until the process ends. False where another process has it. */
+/** Locks a registry's root until the process ends; makes it where there is none. False where another process has it. */
 export function lockRoot(root: string): boolean {
-  return tryLock(openPath(join(root, "lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0o600), "exclusive");
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const fd = openPath(join(root, "lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0o600);
+  if (!tryLock(fd, "exclusive")) {
+    closeFd(fd);
+    return false;
+  }
+  // A dead registry's: that number may be anybody's now.
+  rmSync(pidPath({ root }), { force: true });
+  return true;
 }

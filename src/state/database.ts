@@ -5,6 +5,8 @@ import { dirname } from "node:path";
 import { systemError } from "../lib/errors.ts";
 import { migrations } from "./migrations.ts";
 
+/** How long a statement waits for another process, such as a command beside a server, to be done with its own. */
+const patienceMs = 5000;
 /** Room that the database keeps for itself, so that on a full disk containers can still be stopped, and removed. */
 const reserveBytes = 512 * 1024;
 
@@ -24,6 +26,7 @@ export class StateDatabase {
     this.#db = new Database(path, { create: true, strict: true });
     this.#path = path;
     try {
+      this.#db.run(`PRAGMA busy_timeout = ${patienceMs}`);
       this.#db.run("PRAGMA journal_mode = WAL");
       this.#db.run("PRAGMA synchronous = NORMAL");
       this.#db.run("PRAGMA foreign_keys = ON");
