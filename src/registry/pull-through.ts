@@ -110,10 +110,11 @@ export class PullThrough {
 
   async #bringBlob(repository: string, digest: string): Promise<ComingBlob | undefined> {
     const { metadata, blobs, removals, log } = this.#stores;
-    const id = metadata.ensure(repository);
     const remote = this.#remote(repository);
     try {
       const size = await remote.blobSize(digest, undefined);
+      // Only now: else whoever makes up names fills the database.
+      const id = metadata.ensure(repository);
       if (await this.#linkKnown(id, digest)) return undefined;
       const path = join(this.#directory, `coming-${randomUUID()}`);
       const coming = new ComingBlob(path, size, resuming(remote, digest, size), digest, async () => {
@@ -163,6 +164,10 @@ export class ComingBlob {
   /** Resolves when the blob is verified and stored; rejects where it is not. */
   readonly done: Promise<void>;
   readonly #path: string;
+  /** One descriptor for all who read: the file is renamed or removed under them. */
+  readonly #fd: number;
+  /** Who needs the descriptor: each reader, and the writer until nobody new can come. */
+  #users = 1;
   #written = 0;
   #isDone = false;
   #failure: Error | undefined;
@@ -177,12 +182,13 @@ export class ComingBlob {
   ) {
     this.#path = path;
     this.size = size;
-    closeSync(openSync(path, "wx", 0o600));
+    this.#fd = openSync(path, "wx+", 0o600);
     this.done = this.#run(source, digest, store);
+    const leave = () => setImmediate(() => this.#leave());
+    this.done.then(leave, leave);
   }
 
   async #run(source: AsyncIterable<Uint8Array>, digest: string, store: () => Promise<void>): Promise<void> {
-    // Readers that are there already keep the file when it is renamed or removed.
     const copyTo = { path: this.#path, resumeFrom: 0, expected: { digest, size: this.size } };
     const onProgress = (bytes: number) => {
       this.#written = bytes;
@@ -208,24 +214,44 @@ export class ComingBlob {
 
   /** Bytes from `start` up to and without `end`, as they come. Breaks off where they turn out to be wrong. */
   read(start: number, end: number): ReadableStream<Uint8Array> {
-    const fd = openSync(this.#path, "r");
+    this.#users++;
     let position = start;
+    let isOver = false;
+    const finish = () => {
+      if (!isOver) this.#leave();
+      isOver = true;
+    };
     return new ReadableStream({
       pull: async (controller) => {
-        while (position < end && position >= this.#readable() && !this.#failure) await this.#progress.promise;
+        while (position < end && position >= this.#readable() && !this.#failure && !isOver)
+          await this.#progress.promise;
+        // Nobody waits for it any more.
+        if (isOver) return;
         if (position < end && position < this.#readable()) {
           const length = Math.min(end, this.#readable(), position + chunkBytes) - position;
-          const { bytesRead, buffer } = await readAt(fd, Buffer.allocUnsafeSlow(length), 0, length, position);
-          position += bytesRead;
-          controller.enqueue(buffer.subarray(0, bytesRead));
+          this.#users++;
+          try {
+            const { bytesRead, buffer } = await readAt(this.#fd, Buffer.allocUnsafeSlow(length), 0, length, position);
+            position += bytesRead;
+            if (!isOver) controller.enqueue(buffer.subarray(0, bytesRead));
+          } catch (thrown) {
+            finish();
+            throw thrown;
+          } finally {
+            this.#leave();
+          }
           return;
         }
-        closeSync(fd);
+        finish();
         if (position < end) controller.error(this.#failure);
         else controller.close();
       },
-      cancel: () => closeSync(fd),
+      cancel: finish,
     });
+  }
+
+  #leave(): void {
+    if (--this.#users === 0) closeSync(this.#fd);
   }
 
   /** The last byte waits until all are verified: nobody gets to the end of something wrong. */
