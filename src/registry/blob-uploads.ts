@@ -4,6 +4,9 @@ import { checkDigest } from "./names.ts";
 import type { Registry } from "./registry.ts";
 import type { RegistryRequest } from "./request.ts";
 
+/** After so many bytes it is asked again whether there is room. */
+const admitBytes = 16 << 20;
+
 /** Begins an upload; or takes the whole blob, where the digest is named; or takes it from another repository. */
 export async function postUpload(registry: Registry, request: RegistryRequest): Promise<Response> {
   const { repository } = request;
@@ -89,8 +92,29 @@ async function append(registry: Registry, request: RegistryRequest, upload: stri
     if (start !== size) throw new RegistryFailure("RANGE_INVALID", { headers: progressHeaders(request, upload, size) });
     if (length !== undefined && end - start + 1 !== length) throw new RegistryFailure("SIZE_INVALID");
   }
-  registry.admit(request, request.query("digest"), size + (length ?? 0));
-  return registry.uploads.append(upload, id, { chunks: request.body(), length }, request.raw.signal);
+  try {
+    registry.admit(request, request.query("digest"), size + (length ?? 0));
+    const chunks = length === undefined ? admitted(registry, request, size) : request.body();
+    return await registry.uploads.append(upload, id, { chunks, length }, request.raw.signal);
+  } catch (thrown) {
+    // For what has no room there shall be none taken either.
+    if (thrown instanceof RegistryFailure && thrown.code === "DENIED")
+      await registry.uploads.cancel(upload, id).catch(() => undefined);
+    throw thrown;
+  }
+}
+
+/** The body of a request that does not say how long it is, as long as there is room for it. */
+async function* admitted(registry: Registry, request: RegistryRequest, before: number): AsyncGenerator<Uint8Array> {
+  let [size, asked] = [before, before];
+  for await (const chunk of request.body()) {
+    size += chunk.length;
+    if (size - asked >= admitBytes) {
+      registry.admit(request, request.query("digest"), size);
+      asked = size;
+    }
+    yield chunk;
+  }
 }
 
 async function commit(

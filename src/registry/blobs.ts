@@ -8,7 +8,7 @@ export async function getBlob(registry: Registry, request: RegistryRequest): Pro
   const { reference: digest, method } = request;
   checkDigest(digest);
   const id = registry.metadata.idOf(request.repository);
-  let size = id === undefined ? undefined : registry.metadata.linkedSize(id, digest);
+  let size = id === undefined ? undefined : registry.metadata.linkedSize(id, digest, method === "HEAD");
   const coming = size === undefined ? await registry.pullThrough?.bringBlob(request.repository, digest) : undefined;
   size ??= coming?.size ?? (id === undefined ? undefined : registry.metadata.linkedSize(id, digest));
   if (size === undefined && id === undefined) throw new RegistryFailure("NAME_UNKNOWN");

@@ -8,6 +8,8 @@ type Json = Record<string, unknown>;
 
 const entryLimit = 10_000;
 const depthLimit = 64;
+/** RFC 6838, 4.2. */
+const mediaTypePattern = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$/;
 
 const invalid = (reason: string) => new RegistryFailure("MANIFEST_INVALID", { detail: reason });
 
@@ -29,6 +31,8 @@ export function readManifest(document: Json, contentType: string): Omit<NewManif
   const own = optionalText(document.mediaType, "mediaType");
   const announced = contentType.split(";")[0]!.trim();
   const mediaType = announced || own || typeByShape(document);
+  // It becomes a header of answers.
+  if (!mediaTypePattern.test(mediaType)) throw invalid("mediaType is none");
   if (own !== "" && own !== mediaType) throw invalid(`mediaType is ${own}, Content-Type ${mediaType}`);
   if (
     document.schemaVersion === 1 ||

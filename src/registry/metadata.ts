@@ -1,4 +1,5 @@
 /** What the registry knows of its repositories: manifests, tags, which blobs can be had where. */
+import { setImmediate } from "node:timers/promises";
 import type { StateDatabase } from "../state/database.ts";
 
 /** A manifest as it was pushed. */
@@ -28,6 +29,8 @@ export interface Referrer {
 
 /** How long a link that was just asked for needs no new time. */
 const touchMs = 60_000;
+/** Repositories that are read at once. */
+const batchSize = 500;
 
 /** Every change is one transaction. Repositories come into being with what is first pushed to them. */
 export class Metadata {
@@ -60,21 +63,19 @@ export class Metadata {
     this.#ids.set(repository, id);
   }
 
-  /** Forgets ids, after another process may have removed repositories. */
-  forgetIds(): void {
-    this.#ids.clear();
-  }
-
-  /** Names of repositories with a manifest, behind `last`, in order; at most `limit`. */
-  repositories(last: string, limit: number): string[] {
-    return this.db
-      .all<{ name: string }>(
-        `SELECT name FROM repositories WHERE name > ?
-         AND EXISTS (SELECT 1 FROM manifests WHERE repository_id = id) ORDER BY name LIMIT ?`,
-        last,
-        limit,
-      )
-      .map(({ name }) => name);
+  /** Names of repositories with a manifest, behind `last`, in order. Others have their turn in between. */
+  async *repositories(last = ""): AsyncGenerator<string> {
+    for (let after = last; ; await setImmediate()) {
+      const batch = this.db.all<{ name: string; hasManifests: number }>(
+        `SELECT name, EXISTS (SELECT 1 FROM manifests WHERE repository_id = id) AS hasManifests FROM repositories
+         WHERE name > ? ORDER BY name LIMIT ?`,
+        after,
+        batchSize,
+      );
+      for (const { name, hasManifests } of batch) if (hasManifests) yield name;
+      if (batch.length < batchSize) return;
+      after = batch.at(-1)!.name;
+    }
   }
 
   /** Tags of a repository behind `last`, in order; at most `limit`. */
@@ -90,23 +91,23 @@ export class Metadata {
   }
 
   /** Repositories whose name holds `text`, in order, with their newest manifest's annotations (JSON). */
-  search(text: string, limit: number, isVisible: (name: string) => boolean): { name: string; annotations: string }[] {
+  async search(
+    text: string,
+    limit: number,
+    isVisible: (name: string) => boolean,
+  ): Promise<{ name: string; annotations: string }[]> {
     const found: { name: string; annotations: string }[] = [];
-    for (const name of this.#namesWith(text)) {
+    for await (const name of this.repositories()) {
       if (found.length === limit) break;
-      if (!isVisible(name)) continue;
+      if (!name.includes(text) || !isVisible(name)) continue;
       const newest = this.db.get<{ annotations: string }>(
-        "SELECT annotations FROM manifests WHERE repository_id = ? ORDER BY pushed_at DESC LIMIT 1",
-        this.idOf(name)!,
+        `SELECT annotations FROM manifests WHERE repository_id = (SELECT id FROM repositories WHERE name = ?)
+         ORDER BY pushed_at DESC LIMIT 1`,
+        name,
       );
       if (newest) found.push({ name, ...newest });
     }
     return found;
-  }
-
-  #namesWith(text: string): string[] {
-    const sql = "SELECT name FROM repositories WHERE instr(name, ?) ORDER BY name";
-    return this.db.all<{ name: string }>(sql, text).map(({ name }) => name);
   }
 
   counts(): { repositories: number; manifests: number; tags: number; blobs: number; bytes: number } {
@@ -228,14 +229,22 @@ export class Metadata {
     });
   }
 
-  /** Manifests that name `subject`, oldest first. */
-  referrers(repositoryId: number, subject: string): Referrer[] {
+  /**
+   * Manifests that name `subject` behind the digest `last`, in order of their digests: as many as fit into
+   * `limitBytes`, but one at least.
+   */
+  referrers(repositoryId: number, subject: string, last: string, limitBytes: number): Referrer[] {
     return this.db
       .all<{ digest: string; media_type: string; artifact_type: string; annotations: string; size: number }>(
-        `SELECT digest, media_type, artifact_type, annotations, length(content) AS size FROM manifests
-         WHERE repository_id = ? AND subject = ? ORDER BY pushed_at, digest`,
+        `SELECT * FROM (
+           SELECT digest, media_type, artifact_type, annotations, length(content) AS size,
+             sum(length(annotations) + 600) OVER (ORDER BY digest) AS bytes, row_number() OVER (ORDER BY digest) AS row
+           FROM manifests WHERE repository_id = ? AND subject = ? AND digest > ?)
+         WHERE bytes <= ? OR row = 1`,
         repositoryId,
         subject,
+        last,
+        limitBytes,
       )
       .map((row) => {
         const annotations = JSON.parse(row.annotations) as Record<string, string>;
@@ -247,6 +256,11 @@ export class Metadata {
           ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
         };
       });
+  }
+
+  hasReferrersBehind(repositoryId: number, subject: string, last: string): boolean {
+    const sql = "SELECT 1 FROM manifests WHERE repository_id = ? AND subject = ? AND digest > ? LIMIT 1";
+    return this.db.get(sql, repositoryId, subject, last) !== undefined;
   }
 
   /** Makes a blob available in a repository; again is no error, and renews its time. */
@@ -267,14 +281,17 @@ export class Metadata {
     );
   }
 
-  /** Length in bytes of a blob that can be had from a repository. Whoever asks may be pushing: it stays for a while. */
-  linkedSize(repositoryId: number, digest: string): number | undefined {
+  /**
+   * Length in bytes of a blob that can be had from a repository. Whoever asks for that alone is likely to be pushing
+   * what needs it: then it stays for a while, also when the manifest that needs it now goes. One that is fetched stays too.
+   */
+  linkedSize(repositoryId: number, digest: string, isLengthAlone = false): number | undefined {
     const row = this.db.get<{ size: number; linked_at: number }>(
       "SELECT size, linked_at FROM links WHERE repository_id = ? AND digest = ?",
       repositoryId,
       digest,
     );
-    if (row && Date.now() - row.linked_at > touchMs && !this.isNeeded(repositoryId, digest))
+    if (row && Date.now() - row.linked_at > touchMs && (isLengthAlone || !this.isNeeded(repositoryId, digest)))
       this.link(repositoryId, digest, row.size);
     return row?.size;
   }

@@ -44,7 +44,7 @@ export class RegistryRequest {
     readonly address: string,
   ) {
     this.method = raw.method;
-    this.url = new URL(raw.url);
+    this.url = urlOf(raw.url);
     this.route = routeOf(this.url.pathname);
   }
 
@@ -96,6 +96,13 @@ export class RegistryRequest {
 export function actionOf({ method, route }: RegistryRequest): Action {
   if (method === "GET" || method === "HEAD") return route.kind === "upload" ? "push" : "pull";
   return method === "DELETE" && route.kind !== "upload" ? "delete" : "push";
+}
+
+/** The path alone counts where a client's Host header makes no URL. Throws NAME_INVALID where there is no path either. */
+function urlOf(text: string): URL {
+  const url = URL.parse(text) ?? URL.parse(text.replace(/^[a-z]+:\/\/[^/]*/, ""), "http://localhost");
+  if (url === null) throw new RegistryFailure("NAME_INVALID");
+  return url;
 }
 
 const fixed: Record<string, RouteKind> = {

@@ -11,7 +11,7 @@ export async function searchRepositories(registry: Registry, request: RegistryRe
   const asked = Number(request.query("n") ?? defaultLimit);
   const limit = Number.isInteger(asked) && asked > 0 ? Math.min(asked, mostLimit) : defaultLimit;
   const visible = await registry.visibleRepositories(request);
-  const found = registry.metadata.search(query, limit, visible);
+  const found = await registry.metadata.search(query, limit, visible);
   const results = found.map(({ name, annotations }) => ({
     name,
     description: (JSON.parse(annotations) as Record<string, string>)[descriptionKey] ?? "",

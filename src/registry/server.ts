@@ -120,7 +120,7 @@ export class RegistryServer {
     const seconds = (performance.now() - begun) / 1000;
     this.#registry.metrics.observe(raw.method, request?.route.kind ?? "other", response.status, seconds);
     if (this.#registry.config.accessLog)
-      this.#registry.log.info(`${raw.method} ${new URL(raw.url).pathname}`, {
+      this.#registry.log.info(`${raw.method} ${request?.url.pathname ?? raw.url}`, {
         status: response.status,
         ms: Math.round(performance.now() - begun),
         client: address,
