@@ -172,10 +172,12 @@ async function unpack(id: number, task: UnpackTask, inbox: Inbox): Promise<Unpac
     copy?.verify();
   } catch (thrown) {
     inbox.throwIfCancelled();
-    if (hasSourceFailed || thrown instanceof MismatchError || task.copyTo?.expected === undefined) throw thrown;
+    if (hasSourceFailed || isDiskFull(thrown) || thrown instanceof MismatchError || task.copyTo?.expected === undefined)
+      throw thrown;
     // Bytes that are not those that were asked for explain best why they do not unpack.
     for await (const _ of source);
-    copy!.verify();
+    // It may have failed while the unpacker did: then not all of it came, and that is no lie of the source.
+    if (!hasSourceFailed) copy!.verify();
     throw thrown;
   } finally {
     unpacker.dispose();
@@ -229,6 +231,8 @@ async function hashFile({ path, algorithm }: HashTask, inbox: Inbox): Promise<Co
   }
   return { digest: `${algorithm}:${hash.digest("hex")}`, size };
 }
+
+const isDiskFull = (thrown: unknown) => (thrown as { code?: string }).code === "ENOSPC";
 
 /** What came is not what was to come. */
 class MismatchError extends Error {}
