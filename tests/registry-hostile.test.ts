@@ -151,6 +151,22 @@ describe("odd requests", () => {
     }
   });
 
+  test("a body is as long as its range says, also where it comes in chunks", async () => {
+    const { headers } = await registry.request("POST", "/v2/odd/range/blobs/uploads/");
+    const patch = (range: string) => {
+      const body = new ReadableStream({
+        start(controller) {
+          controller.enqueue(Buffer.from("hello"));
+          controller.close();
+        },
+      });
+      return registry.request("PATCH", headers.get("location")!, { body, headers: { "Content-Range": range } });
+    };
+    expect((await patch("0-4")).status).toBe(202);
+    const wrong = await patch("5-6");
+    expect([wrong.status, await codeOf(wrong)]).toEqual([400, "SIZE_INVALID"]);
+  });
+
   test("a media type that could be no header is refused", async () => {
     const config = await registry.pushBlob("odd/type", "{}");
     for (const mediaType of ["a\nb", "a/b\r\nX: y", "☃/x", "text"]) {
@@ -233,6 +249,21 @@ test("a stream without an end is cut off where its quota is full, and takes no r
   if (answer) expect([answer.status, await codeOf(answer)]).toEqual([403, "DENIED"]);
   expect(sent).toBeLessThan(400 << 20);
   expect(readdirSync(`${registry.root}/data/uploads`)).toEqual([]);
+  await registry.dispose();
+});
+
+test("a quota counts what comes at the same time, and has room again for what was deleted", async () => {
+  const registry = await new BrigRegistry(["--quota-namespace", "1m"]).start();
+  const push = (letter: string) =>
+    registry.pushBlob(`one/${letter}`, letter.repeat(700_000)).catch((thrown: Error) => thrown.message);
+  const results = await Promise.all(["a", "b", "c", "d"].map(push));
+  const stored = results.filter((result) => typeof result !== "string");
+  expect(stored.length).toBeLessThanOrEqual(1);
+  for (const [index, letter] of ["a", "b", "c", "d"].entries())
+    if (results[index] === stored[0] && stored[0] !== undefined)
+      await registry.request("DELETE", `/v2/one/${letter}/blobs/${(stored[0] as { digest: string }).digest}`);
+  expect(await push("e")).toMatchObject({ size: 700_000 });
+  expect(await push("f")).toContain("quota of namespace one exceeded");
   await registry.dispose();
 });
 

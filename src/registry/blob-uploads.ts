@@ -85,16 +85,18 @@ async function mountBlob(
 async function append(registry: Registry, request: RegistryRequest, upload: string, id: number): Promise<number> {
   const size = registry.uploads.size(upload, id);
   const range = request.header("content-range");
-  const length = request.contentLength;
+  const announced = request.contentLength;
+  let length = announced;
   if (range !== undefined) {
     const match = /^(?:bytes[ =])?(\d+)-(\d+)(?:\/.*)?$/.exec(range);
     const [start, end] = [Number(match?.[1] ?? Number.NaN), Number(match?.[2] ?? Number.NaN)];
     if (start !== size) throw new RegistryFailure("RANGE_INVALID", { headers: progressHeaders(request, upload, size) });
-    if (length !== undefined && end - start + 1 !== length) throw new RegistryFailure("SIZE_INVALID");
+    length ??= end - start + 1;
+    if (end - start + 1 !== length) throw new RegistryFailure("SIZE_INVALID");
   }
   try {
     registry.admit(request, request.query("digest"), size + (length ?? 0));
-    const chunks = length === undefined ? admitted(registry, request, size) : request.body();
+    const chunks = announced === undefined ? admitted(registry, request, size) : request.body();
     return await registry.uploads.append(upload, id, { chunks, length }, request.raw.signal);
   } catch (thrown) {
     // For what has no room there shall be none taken either.

@@ -36,7 +36,7 @@ export interface TrustedIssuer {
 /** Seconds that a token holds. */
 export const tokenSeconds = 300;
 const tokenLimit = 16 * 1024;
-const rememberLimit = 10_000;
+const rememberLimit = 2000;
 /** Clocks may differ by so much. */
 const leewayMs = 30_000;
 
