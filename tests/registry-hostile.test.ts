@@ -252,6 +252,20 @@ test("a stream without an end is cut off where its quota is full, and takes no r
   await registry.dispose();
 });
 
+test("a blob that a push has asked for stays, though the manifest that needed it goes", async () => {
+  const registry = await new BrigRegistry(["--gc-grace", "1h"]).start();
+  const { digest, layer, config } = await registry.pushImage("a/b", "a layer of two images", "1");
+  const db = new Database(`${registry.root}/data/registry.db`);
+  db.run("UPDATE links SET linked_at = 0");
+  db.close();
+  const head = (blob: string) => registry.request("HEAD", `/v2/a/b/blobs/${blob}`).then(({ status }) => status);
+  expect(await head(layer.digest)).toBe(200);
+  await registry.request("DELETE", `/v2/a/b/manifests/${digest}`);
+  expect((await run([brigBinary, "registry", "garbage-collect", "--root", `${registry.root}/data`])).code).toBe(0);
+  expect([await head(layer.digest), await head(config.digest)]).toEqual([200, 404]);
+  await registry.dispose();
+});
+
 test("a quota counts what comes at the same time, and has room again for what was deleted", async () => {
   const registry = await new BrigRegistry(["--quota-namespace", "1m"]).start();
   const push = (letter: string) =>
