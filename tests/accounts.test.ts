@@ -217,7 +217,12 @@ describe("manifest lists", () => {
       { architecture: "amd64", os: "linux" },
       { architecture: "arm64", os: "linux", variant: "v8" },
     ]);
-    if (spoken) expect((await docker.run(["manifest", "inspect", "--insecure", list])).code).toBe(0);
+    for (const flag of spoken ? ["--verbose=false", "--verbose"] : []) {
+      const inspect = ["manifest", "inspect", "--insecure", flag, list];
+      const shown = await docker.run(inspect);
+      expect(shown.code).toBe(0);
+      expect((await brig.run(inspect)).stdout).toBe(shown.stdout);
+    }
     expect((await brig.run(["manifest", "rm", list])).stderr).toBe(`No such manifest: ${list}\n`);
     const info = await daemon.request("GET", `/distribution/${list}/json`);
     expect(await info.json()).toMatchObject({

@@ -60,24 +60,24 @@ export async function fetchManifests(
   ctx: CliContext,
   name: string,
   insecure: boolean,
-): Promise<{ top: FetchedManifest; images: ListedManifest[]; isList: boolean }> {
+): Promise<{ images: ListedManifest[]; isList: boolean }> {
   const reference = withDefaultTag(parseReference(name));
   try {
     return await atRegistry(ctx, reference, insecure, "pull", async (repository) => {
       const top = await repository.manifest(reference.digest ?? reference.tag!, undefined);
       const document = parseManifest(top.bytes, top.mediaType, familiarString(reference));
       if (document.kind === "manifest")
-        return { top, images: [await listed(repository, canonicalString(reference), top)], isList: false };
+        return { images: [await listed(repository, canonicalString(reference), top)], isList: false };
       const images: ListedManifest[] = [];
       for (const { digest, platform } of document.manifests) {
         const image = await listed(
           repository,
-          `${reference.name}@${digest}`,
+          `${canonicalString({ ...reference, digest: undefined })}@${digest}`,
           await repository.manifest(digest, undefined),
         );
         images.push(platform === undefined ? image : { ...image, Descriptor: { ...image.Descriptor, platform } });
       }
-      return { top, images, isList: true };
+      return { images, isList: true };
     });
   } catch (thrown) {
     if (thrown instanceof ConnectionError && thrown.message.includes(" dial tcp"))

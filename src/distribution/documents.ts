@@ -181,8 +181,9 @@ function asPlatform(platform: Json): OCIPlatform {
   return {
     architecture: asText(platform.architecture),
     os: asText(platform.os),
-    ...(typeof platform.variant === "string" && platform.variant !== "" ? { variant: platform.variant } : {}),
     ...(typeof platform["os.version"] === "string" ? { "os.version": platform["os.version"] } : {}),
+    ...(isTexts(platform["os.features"]) ? { "os.features": platform["os.features"] } : {}),
+    ...(typeof platform.variant === "string" && platform.variant !== "" ? { variant: platform.variant } : {}),
   };
 }
 

@@ -190,8 +190,9 @@ class Pull {
     const { content } = this.#rooms;
     const { digest, size, mediaType } = manifest.config;
     if (!isImageConfigType(mediaType)) {
-      const kind = mediaType === "application/vnd.docker.plugin.v1+json" ? "plugin" : "unknown";
-      throw systemError(`Encountered remote "${mediaType}"(${kind}) when fetching`);
+      if (mediaType === "application/vnd.docker.plugin.v1+json")
+        throw systemError(`Encountered remote "${mediaType}"(plugin) when fetching`);
+      throw systemError(`unsupported media type ${mediaType}`);
     }
     if (size > configLimitBytes) throw systemError(`error pulling image configuration: ${size} bytes is too long`);
     if (!content.has(digest)) {

@@ -8,6 +8,7 @@ import {
 } from "../../client/credentials.ts";
 import { readLine, readSecret } from "../ask.ts";
 import { type CliContext, type Command, StatusError } from "../command.ts";
+import { note } from "../note.ts";
 
 interface LoginAnswer {
   Status: string;
@@ -64,7 +65,8 @@ async function loginAgain(ctx: CliContext, key: string): Promise<boolean> {
   if (known === undefined || (known.username === "" && !known.identitytoken)) return false;
   const who = known.username === "" ? "" : ` [Username: ${known.username}]`;
   ctx.err(`Authenticating with existing credentials...${who}\n`);
-  ctx.err("\n Info -> To login with a different account, run 'docker logout' followed by 'docker login'\n\n\n");
+  const other = "To login with a different account, run 'docker logout' followed by 'docker login'";
+  ctx.err(`${note(ctx.isTerminal("stderr"), [other])}\n\n`);
   try {
     await login(ctx, key, known);
     return true;

@@ -31,10 +31,10 @@ export const command: Command = {
       else ctx.out(`${listDocument(local).text}\n`);
       return 0;
     }
-    const { top, images, isList } = await fetchManifests(ctx, name, flags.bool("insecure"));
+    const { images, isList } = await fetchManifests(ctx, name, flags.bool("insecure"));
     if (!isList) printImage(images[0]!);
     else if (isVerbose) print(images);
-    else ctx.out(`${JSON.stringify(JSON.parse(new TextDecoder().decode(top.bytes)), null, 3)}\n`);
+    else ctx.out(`${listDocument(images).text}\n`);
     return 0;
   },
 };

@@ -1,5 +1,6 @@
 import { parseReference, withDefaultTag } from "../../lib/reference.ts";
-import { type CliContext, type Command, StatusError } from "../command.ts";
+import { type Command, StatusError } from "../command.ts";
+import { note } from "../note.ts";
 import { showProgress } from "../progress.ts";
 import { registryAuthHeaders } from "../registry-auth.ts";
 import { platformJson } from "./load.ts";
@@ -22,7 +23,7 @@ export const command: Command = {
   ],
   async run(ctx, flags) {
     const platform = platformJson(flags.string("platform"), `Invalid platform ${flags.string("platform")}`);
-    if (platform !== undefined) printNote(ctx, platformNote);
+    if (platform !== undefined) ctx.out(note(ctx.isTerminal("stdout"), platformNote));
     const given = parseReference(flags.args[0]!);
     const isBareName = given.tag === undefined && given.digest === undefined;
     const all = flags.bool("all-tags");
@@ -46,10 +47,12 @@ export const command: Command = {
       if (quiet) ctx.out(`${reference.name}${reference.tag === undefined ? "" : `:${reference.tag}`}\n`);
     } finally {
       for (const { originalIndex, selectedManifest } of notes)
-        printNote(ctx, [
-          "Not all multiplatform-content is present and only the available single-platform image was pushed",
-          `\x1b[31m${originalIndex.digest}\x1b[0m -> \x1b[32m${selectedManifest.digest}\x1b[0m`,
-        ]);
+        ctx.out(
+          note(ctx.isTerminal("stdout"), [
+            "Not all multiplatform-content is present and only the available single-platform image was pushed",
+            `\x1b[31m${originalIndex.digest}\x1b[0m -> \x1b[32m${selectedManifest.digest}\x1b[0m`,
+          ]),
+        );
     }
     return 0;
   },
@@ -68,13 +71,3 @@ const platformNote = [
   "To push the complete multi-platform image, remove the --platform flag.",
   "",
 ];
-
-/** A hint of several lines, as Docker's client prints it; its colours are for terminals. */
-function printNote(ctx: CliContext, lines: string[]): void {
-  const isTerminal = ctx.isTerminal("stdout");
-  const head = isTerminal ? "\x1b[1m\x1b[106m\x1b[30mi\x1b[0m\x1b[0m \x1b[96mInfo → \x1b[0m\x1b[0m" : " Info -> ";
-  const shown = lines.map((line) =>
-    isTerminal ? `\x1b[3m${line.replace("--platform", "\x1b[1m--platform\x1b[0m")}\x1b[0m` : line,
-  );
-  ctx.out(`\n${head}${shown.join(`\n${" ".repeat(9)}`)}\n`);
-}
