@@ -1,5 +1,7 @@
 /** Blobs as files of the content store. */
-import { statSync, utimesSync } from "node:fs";
+import { statSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { ContentStore } from "../storage/content.ts";
 import type { BlobFacts, BlobStore } from "./blob-store.ts";
@@ -30,8 +32,21 @@ export class DiskBlobs implements BlobStore {
 
   async adopt(digest: string, path: string): Promise<void> {
     const now = new Date();
-    utimesSync(path, now, now);
+    // A row is about to say that it is here: also after a power failure it has to be.
+    const file = await open(path, "r+");
+    try {
+      await file.utimes(now, now);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
     this.#content.take(path, digest);
+    const directory = await open(dirname(this.#content.pathOf(digest)), "r");
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
   }
 
   remove(digest: string): Promise<void> {
