@@ -68,10 +68,10 @@ async function mountBlob(
   const homes = metadata.homesOf(digest).filter(({ repository }) => from === undefined || repository === from);
   for (const { repository, size } of homes) {
     if (!(await registry.mayPull(request, repository))) continue;
-    registry.admit(request, digest, size);
     const release = await removals.hold(digest);
     try {
       if (metadata.homesOf(digest).length === 0) return false;
+      registry.admit(request, digest, size);
       metadata.link(metadata.ensure(request.repository), digest, size);
       return true;
     } finally {

@@ -96,19 +96,15 @@ export class Uploads {
 
   /**
    * Makes a blob of what has come, and links it. Returns its length. Throws DIGEST_INVALID where it is not `digest`:
-   * then the upload is over too. `admit` is told the length, and may refuse.
+   * then the upload is over too. `admit` is told the length, and may refuse; it is asked
+   * before and right before the link.
    */
-  async commit(
-    id: string,
-    repositoryId: number,
-    digest: string,
-    admit: (size: number) => void | Promise<void>,
-  ): Promise<number> {
+  async commit(id: string, repositoryId: number, digest: string, admit: (size: number) => void): Promise<number> {
     return this.#exclusively(id, async () => {
       const size = this.size(id, repositoryId);
       const path = this.#pathOf(id);
       try {
-        await admit(size);
+        admit(size);
         const actual = await this.#digestOf(id, path, size, digest.startsWith("sha512:") ? "sha512" : "sha256");
         if (actual !== digest) throw new RegistryFailure("DIGEST_INVALID", { detail: { digest, computed: actual } });
       } catch (thrown) {
@@ -118,10 +114,15 @@ export class Uploads {
       const release = await this.#removals.hold(digest);
       try {
         await this.#blobs.adopt(digest, path);
+        // Others came meanwhile. What has no link is garbage.
+        admit(size);
         this.#metadata.db.transaction(() => {
           this.#metadata.link(repositoryId, digest, size);
           this.#metadata.endUpload(id);
         });
+      } catch (thrown) {
+        if (thrown instanceof RegistryFailure) this.#discard(id);
+        throw thrown;
       } finally {
         release();
         this.#hashed.delete(id);
