@@ -95,13 +95,8 @@ export class Context implements CliContext {
   }
 
   async confirm(question: string): Promise<boolean> {
-    this.out(`${question} [y/N] `);
-    const decoder = new TextDecoder();
-    let line = "";
-    for await (const bytes of Bun.stdin.stream()) {
-      line += decoder.decode(bytes, { stream: true });
-      if (line.includes("\n")) break;
-    }
+    const { readLine } = await import("./ask.ts");
+    const line = await readLine(this, `${question} [y/N] `);
     return line.trim().toLowerCase() === "y";
   }
 }

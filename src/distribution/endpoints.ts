@@ -2,6 +2,7 @@
 import { isInRange, isLoopback } from "./address-ranges.ts";
 import { type Certificates, certificatesFor } from "./certificates.ts";
 import type { ProxySettings } from "./proxies.ts";
+import { ConnectionError } from "./registry-errors.ts";
 
 /** One server's base, such as `https://registry-1.docker.io`. */
 export interface Endpoint {
@@ -44,6 +45,20 @@ export function originsOf(domain: string, settings: ImageSettings): Endpoint[] {
   if (!isInsecure(domain, settings)) return [originOf(`https://${domain}`, true, settings)];
   // An insecure registry is tried with TLS, unchecked, and then in the clear.
   return [originOf(`https://${domain}`, false, settings), originOf(`http://${domain}`, false, settings)];
+}
+
+/** Asks one server after the other, as long as none answers at all. Throws what the last one that was asked brought. */
+export async function askInTurn<T>(endpoints: Endpoint[], ask: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  let last: unknown;
+  for (const endpoint of endpoints) {
+    try {
+      return await ask(endpoint);
+    } catch (thrown) {
+      last = thrown;
+      if (!(thrown instanceof ConnectionError)) break;
+    }
+  }
+  throw last;
 }
 
 function originOf(base: string, verify: boolean, { proxies }: ImageSettings): Endpoint {

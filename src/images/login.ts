@@ -1,8 +1,8 @@
 /** POST /auth: whether a registry takes somebody's credentials. */
-import { type Endpoint, type ImageSettings, originsOf } from "../distribution/endpoints.ts";
+import { askInTurn, type Endpoint, type ImageSettings, originsOf } from "../distribution/endpoints.ts";
 import { readAtMost, send } from "../distribution/http.ts";
 import { type Credentials, parseChallenge } from "../distribution/registry-auth.ts";
-import { ConnectionError, type RegistryError, registryError } from "../distribution/registry-errors.ts";
+import { type RegistryError, registryError } from "../distribution/registry-errors.ts";
 import { BrigError, invalidParameter, systemError, unauthorized } from "../lib/errors.ts";
 
 const answerLimitBytes = 1 << 20;
@@ -17,16 +17,7 @@ export interface LoginRequest extends Credentials {
 export async function login(settings: ImageSettings, request: LoginRequest): Promise<string> {
   const host = hostOf(request.serveraddress ?? "");
   const domain = hubNames.has(host) ? "docker.io" : host;
-  let last: unknown;
-  for (const endpoint of originsOf(domain, settings)) {
-    if (last !== undefined && !(last instanceof ConnectionError)) break;
-    try {
-      return await loginAt(endpoint, request);
-    } catch (thrown) {
-      last = thrown;
-    }
-  }
-  throw last;
+  return askInTurn(originsOf(domain, settings), (endpoint) => loginAt(endpoint, request));
 }
 
 /** Throws invalidParameter for what cannot be a registry's name. */

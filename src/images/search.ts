@@ -1,8 +1,7 @@
 /** GET /images/search: the search of Docker Hub, and of registries that have the same. */
-import { type Endpoint, type ImageSettings, originsOf } from "../distribution/endpoints.ts";
+import { askInTurn, type Endpoint, type ImageSettings, originsOf } from "../distribution/endpoints.ts";
 import { readAtMost, send } from "../distribution/http.ts";
 import type { Credentials } from "../distribution/registry-auth.ts";
-import { ConnectionError } from "../distribution/registry-errors.ts";
 import { invalidParameter, systemError } from "../lib/errors.ts";
 
 export interface SearchResult {
@@ -37,16 +36,8 @@ export async function search(settings: ImageSettings, query: SearchQuery): Promi
       'invalid repository name: repository name (e.g., "registry.example.com/myrepo") must not contain a scheme',
     );
   const { domain, term } = splitTerm(query.term);
-  let last: unknown;
-  for (const endpoint of endpointsOf(domain, settings)) {
-    if (last !== undefined && !(last instanceof ConnectionError)) break;
-    try {
-      return (await searchAt(endpoint, term, limit, query)).filter(keep);
-    } catch (thrown) {
-      last = thrown;
-    }
-  }
-  throw last;
+  const found = await askInTurn(endpointsOf(domain, settings), (endpoint) => searchAt(endpoint, term, limit, query));
+  return found.filter(keep);
 }
 
 /** `quay.io/term` is for another server than Docker Hub's. */
