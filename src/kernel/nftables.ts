@@ -2,7 +2,7 @@
 import { CString, dlopen, type Pointer } from "bun:ffi";
 import { systemError, unavailable } from "../lib/errors.ts";
 import { cstring } from "./libc.ts";
-import { NetlinkSocket } from "./netlink.ts";
+import { NetlinkSocket, readAttributes, readText, text } from "./netlink.ts";
 
 const libraryName = "libnftables.so.1";
 const NFT_CTX_DEFAULT = 0;
@@ -12,6 +12,10 @@ const NFT_CTX_OUTPUT_JSON = 1 << 4;
 const NETLINK_NETFILTER = 12;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFT_MSG_GETGEN = 16;
+const NFT_MSG_GETRULE = 7;
+const NFTA_RULE_TABLE = 1;
+const NFTA_RULE_HANDLE = 3;
+const NFPROTO_INET = 1;
 const nfgenmsgBytes = 4;
 
 function bindLibrary() {
@@ -43,6 +47,7 @@ export class Nftables {
   readonly #library: ReturnType<typeof bindLibrary>;
   readonly #context: Pointer;
   readonly #netlink: NetlinkSocket;
+  #knownGeneration = -1;
 
   /** Throws `unavailable`, naming the Debian package, where the library is missing. */
   constructor() {
@@ -58,7 +63,20 @@ export class Nftables {
 
   /** Runs commands in nft's language as one transaction and returns what they print. Throws nft's own message. */
   run(commands: string): string {
-    return this.#run(commands, 0);
+    const before = this.generation();
+    const output = this.#run(commands, 0);
+    // Where others came between, the generation that is known stays behind, and changedByOthers() tells.
+    const after = this.generation();
+    if (before === this.#knownGeneration && after === before + 1) this.#knownGeneration = after;
+    return output;
+  }
+
+  /** Whether anybody but `run` has changed the ruleset since this was asked last. Takes microseconds. */
+  changedByOthers(): boolean {
+    const generation = this.generation();
+    const changed = generation !== this.#knownGeneration;
+    this.#knownGeneration = generation;
+    return changed;
   }
 
   /** Runs a `list` command and returns the objects of its JSON output (libnftables-json(5)), with handles. */
@@ -82,6 +100,28 @@ export class Nftables {
     if (answer === undefined || answer.body.length < nfgenmsgBytes + 8)
       throw systemError("nftables: the kernel does not tell its ruleset's generation");
     return answer.body.readUInt32BE(nfgenmsgBytes + 4);
+  }
+
+  /** Which rules a table of the family inet has, as one text: another one where any was removed, added or replaced. */
+  ruleHandles(table: string): string {
+    const handles = this.#netlink.dump(
+      {
+        type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETRULE,
+        header: Buffer.of(NFPROTO_INET, 0, 0, 0),
+        attributes: [[NFTA_RULE_TABLE, text(table)]],
+        subject: `rules of ${table}`,
+      },
+      ({ body }) => {
+        let handle: bigint | undefined;
+        let owner = "";
+        readAttributes(body.subarray(nfgenmsgBytes), (type, value) => {
+          if (type === NFTA_RULE_TABLE) owner = readText(value);
+          if (type === NFTA_RULE_HANDLE) handle = value.readBigUInt64BE(0);
+        });
+        return owner === table ? handle : undefined;
+      },
+    );
+    return handles.join();
   }
 
   close(): void {

@@ -2,15 +2,14 @@
 import { writeFileSync } from "node:fs";
 import { forgetUdpFlows } from "../kernel/conntrack.ts";
 import { insideNetworkNamespace } from "../kernel/namespaces.ts";
-import { Nftables } from "../kernel/nftables.ts";
 import { Netlink } from "../kernel/rtnetlink.ts";
 import { messageOf, systemError } from "../lib/errors.ts";
 import type { EndpointSettings, HostConfig } from "../wire/engine-api.ts";
 import { formatIpv4, ipv4Bytes, parseIpv4 } from "./addresses.ts";
 import { type Bridge, bridgesOfOthers, bringUpBridge } from "./bridge.ts";
-import { Firewall, type PortElement } from "./firewall.ts";
-import { ForwardRules, mendLegacyForwarding, removeLegacyForwarding } from "./forwarding.ts";
+import type { PortElement } from "./firewall.ts";
 import { AddressPool } from "./ipam.ts";
+import { PacketFilter } from "./packet-filter.ts";
 import { type HeldPorts, PortTable, publishRequests } from "./ports.ts";
 import type { Attachment } from "./record.ts";
 import type { NetworkOptions } from "./settings.ts";
@@ -18,7 +17,6 @@ import type { ConfigWithMac } from "./validate.ts";
 
 /** Name of the interface inside of a container. */
 const containerLink = "eth0";
-const watchIntervalMs = 1000;
 
 /** What a container needs of the network. */
 export interface AttachRequest {
@@ -57,8 +55,7 @@ export class BridgeNetwork {
   readonly #addresses: AddressPool;
   readonly #ports: PortTable;
   readonly #places = new Map<string, Place>();
-  #filter: { nft: Nftables; firewall: Firewall; forward: ForwardRules; foreignBridges: string } | undefined;
-  #watch: NodeJS.Timeout | undefined;
+  #filter: PacketFilter | undefined;
 
   /** Brings the bridge up. The packet filter follows in `start`. */
   constructor({ options, remembered, guardForwarding, warn }: BridgeNetworkInput) {
@@ -86,12 +83,7 @@ export class BridgeNetwork {
     if (this.bridge.own)
       for (const { name, kind } of this.#netlink.ports(this.bridge.index))
         if (kind === "veth" && !owned.has(name)) this.#netlink.deleteLink(name);
-    if (!this.#options.packetFilter) return;
-    this.#raiseFilter();
-    const warning = mendLegacyForwarding(this.bridge.name);
-    if (warning !== undefined) this.#warn(warning);
-    this.#watch = setInterval(() => this.#look(), watchIntervalMs);
-    this.#watch.unref();
+    if (this.#options.packetFilter) this.#startFilter();
   }
 
   /** Takes an address and ports for a container. Throws Docker's sentences. */
@@ -143,7 +135,7 @@ export class BridgeNetwork {
     });
     if (attachment.ports.length === 0) return;
     place.published = true;
-    this.#change((firewall) => firewall.add(elementsOf(attachment)));
+    this.#filter?.addPorts(this.#elementsOf(attachment));
     for (const { protocol, hostPort } of attachment.ports) if (protocol === "udp") this.#forgetFlows(hostPort);
   }
 
@@ -152,36 +144,28 @@ export class BridgeNetwork {
     const place = this.#places.get(endpointId);
     if (place === undefined) return;
     this.#places.delete(endpointId);
-    if (place.published) this.#change((firewall) => firewall.remove(elementsOf(place.attachment)));
+    if (place.published) this.#filter?.removePorts(this.#elementsOf(place.attachment));
     place.held.release();
     this.#addresses.release(parseIpv4(place.attachment.address)!);
   }
 
   /** Puts back what others have changed of Brig's rules, and follows what they have changed of their own. */
   mend(): void {
-    if (this.#filter === undefined || !this.#filter.firewall.changedByOthers()) return;
-    const { firewall, forward, foreignBridges } = this.#filter;
-    const changed = bridgesOfOthers(this.#netlink, this.bridge.name).join() !== foreignBridges;
-    if (changed || !firewall.exists()) this.#raiseFilter();
-    else if (forward.mend()) firewall.changedByOthers();
+    this.#filter?.mend();
   }
 
   /** Stops watching and gives the held ports back. Containers stay connected and published. */
   close(): void {
-    clearInterval(this.#watch);
     for (const { held } of this.#places.values()) held.release();
-    this.#filter?.nft.close();
+    this.#filter?.close();
     this.#filter = undefined;
     this.#netlink.close();
   }
 
   /** Removes the bridge and every rule from the host. */
   destroy(): void {
-    if (this.#filter !== undefined) {
-      this.#filter.forward.remove();
-      this.#filter.firewall.destroy();
-    }
-    removeLegacyForwarding(this.bridge.name);
+    this.#filter?.destroy();
+    this.#filter = undefined;
     if (this.bridge.own) this.#netlink.deleteLink(this.bridge.name);
     this.close();
   }
@@ -191,43 +175,35 @@ export class BridgeNetwork {
     return `${formatIpv4(this.bridge.gateway)}/${this.bridge.subnet.prefixLength}`;
   }
 
-  /** Where somebody has tampered with the table a change of it fails: then all of it is put in place again. */
-  #change(change: (firewall: Firewall) => void): void {
-    if (this.#filter === undefined) return;
-    try {
-      change(this.#filter.firewall);
-    } catch {
-      this.#raiseFilter();
-    }
-  }
-
-  #raiseFilter(): void {
-    const { name: bridge, subnet } = this.bridge;
-    const foreignBridges = bridgesOfOthers(this.#netlink, bridge);
-    const nft = this.#filter?.nft ?? new Nftables();
-    const firewall = new Firewall(nft, {
-      bridge,
-      subnet,
-      icc: this.#options.icc,
-      masquerade: this.#options.ipMasquerade,
-      guardForwarding: this.#guardForwarding,
-      foreignBridges,
+  #startFilter(): void {
+    const { name: bridge } = this.bridge;
+    const { icc, ipMasquerade } = this.#options;
+    this.#filter = new PacketFilter({
+      defaultBridge: bridge,
+      guardForwarding: { v4: this.#guardForwarding, v6: false },
+      foreignBridges: () => bridgesOfOthers(this.#netlink, bridge),
+      warn: this.#warn,
     });
-    const forward = this.#filter?.forward ?? new ForwardRules(nft, bridge);
-    this.#filter = { nft, firewall, forward, foreignBridges: foreignBridges.join() };
-    // Asked before, so that what others do meanwhile is noticed.
-    firewall.changedByOthers();
     const published = [...this.#places.values()].filter((place) => place.published);
-    firewall.rebuild(published.flatMap(({ attachment }) => elementsOf(attachment)));
-    if (forward.mend()) firewall.changedByOthers();
+    this.#filter.start(
+      [
+        {
+          bridge,
+          internal: false,
+          icc,
+          masquerade: { v4: ipMasquerade, v6: false },
+          sourceAddress: {},
+          gatewayMode: { v4: "nat", v6: "nat" },
+          trustedInterfaces: [],
+          directRouting: false,
+        },
+      ],
+      published.flatMap(({ attachment }) => this.#elementsOf(attachment)),
+    );
   }
 
-  #look(): void {
-    try {
-      this.mend();
-    } catch (error) {
-      this.#warn(`the packet filter's rules for ${this.bridge.name} could not be mended: ${messageOf(error)}`);
-    }
+  #elementsOf({ address, ports }: Attachment): PortElement[] {
+    return ports.map((port) => ({ ...port, bridge: this.bridge.name, containerAddress: address }));
   }
 
   #hold(requests: ReturnType<typeof publishRequests>, address: string, name: string, endpointId: string): HeldPorts {
@@ -250,10 +226,6 @@ export class BridgeNetwork {
       this.#warn(`udp flows to port ${port} that began earlier go on to where they went: ${messageOf(error)}`);
     }
   }
-}
-
-function elementsOf({ address, ports }: Attachment): PortElement[] {
-  return ports.map((port) => ({ ...port, containerAddress: address }));
 }
 
 /** Docker's: the address in it keeps neighbours' caches right when an address changes hands. */

@@ -1,167 +1,280 @@
 /**
- * The packet filter's table of one daemon: published ports, masquerading, and who may reach whom.
+ * The packet filter's table of one daemon: published ports, masquerading, and who may reach whom, of all its networks.
  *
- * Published ports are elements of two maps, so that the thousandth costs a packet no more than the first:
- * `ports_any` for ports of every address of the host, `ports` for those of one address.
- * Whatever is forwarded to a container without having come through a published port, or belonging to a connection
- * the container has opened, is dropped: a neighbour of the host with a route to the bridge gets nowhere.
+ * Whatever is forwarded to a container without having come through a published port, or belonging to a connection the
+ * container has opened, is dropped, unless its network is one that is reached directly: a neighbour of the host with a
+ * route to the bridge gets nowhere. Networks do not reach each other but by published ports.
  */
+import { isIP } from "node:net";
 import type { Nftables } from "../kernel/nftables.ts";
+import type { TransportProtocol } from "../kernel/sockets.ts";
 import { systemError } from "../lib/errors.ts";
-import { formatSubnet, parseIpv4, type Subnet } from "./addresses.ts";
-import { isBridgeName } from "./bridge.ts";
-import type { PublishedPort } from "./record.ts";
+import { type TableOptions, tableText } from "./firewall-table.ts";
 
-/** A published port and the container's address it leads to. */
-export interface PortElement extends PublishedPort {
-  containerAddress: string;
-}
+/** Docker's words for how a network's containers are reached from outside. */
+export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
 
-/** What the table depends on. */
-export interface FirewallRules {
+/** What the table knows of a network. */
+export interface FirewallNetwork {
   bridge: string;
-  subnet: Subnet;
-  /** Whether containers of the bridge may talk to each other. */
+  /** Whether its containers reach nobody beyond the bridge but the host, and nobody reaches them. */
+  internal: boolean;
+  /** Whether its containers may talk to each other. */
   icc: boolean;
-  masquerade: boolean;
-  /** Whether it was Brig that made the host a router: then it must not become one for anybody else. */
-  guardForwarding: boolean;
-  /** Bridges of other engines, whose containers Brig's own shall only reach by published ports. */
-  foreignBridges: string[];
+  /** Whether its containers reach the outside under the host's address. */
+  masquerade: { v4: boolean; v6: boolean };
+  /** Under which address of the host, where not under the one of the link they leave by. */
+  sourceAddress: { v4?: string; v6?: string };
+  gatewayMode: { v4: GatewayMode; v6: GatewayMode };
+  /** Links by which published ports are reached at the container's own address too. */
+  trustedInterfaces: string[];
+  /** Whether they are so by every link (Docker's --allow-direct-routing). */
+  directRouting: boolean;
 }
 
-/** The table. Every change is one transaction; none is seen half done. */
+/** A published port and the container's address it leads to, both of the same family; of others nothing comes. */
+export interface PortElement {
+  bridge: string;
+  protocol: TransportProtocol;
+  /** 0.0.0.0 or :: for every address. */
+  hostAddress: string;
+  hostPort: number;
+  containerAddress: string;
+  containerPort: number;
+}
+
+/** A port that one container may reach of another, on a network whose containers may not talk to each other. */
+export interface Link {
+  protocol: TransportProtocol;
+  sourceAddress: string;
+  containerAddress: string;
+  containerPort: number;
+}
+
+/** One element of a set or, with data, of a map. */
+interface Element {
+  set: string;
+  key: string;
+  data?: string;
+}
+
+/**
+ * The table. Every change is one transaction; none is seen half done. It knows what ought to be in it: where a change
+ * fails because somebody has tampered with it, all of it is put in place again.
+ */
 export class Firewall {
   readonly #nft: Nftables;
-  readonly #rules: FirewallRules;
-  readonly #table: string;
-  #knownGeneration = -1;
+  readonly #options: TableOptions;
+  readonly #networks = new Map<string, FirewallNetwork>();
+  /** What ought to be in the sets and maps, and how many times it was asked for. */
+  readonly #elements = new Map<string, Element & { count: number }>();
+  #rules = "";
 
-  constructor(nft: Nftables, rules: FirewallRules) {
-    for (const name of [rules.bridge, ...rules.foreignBridges])
-      if (!isBridgeName(name)) throw systemError(`not the name of a bridge: ${JSON.stringify(name)}`);
+  /** `table` comes from tableName(). */
+  constructor(nft: Nftables, options: TableOptions) {
     this.#nft = nft;
-    this.#rules = rules;
-    this.#table = tableName(rules.bridge);
+    this.#options = options;
   }
 
   /** Puts the whole table in place of whatever was there. Connections under way go on. */
-  rebuild(ports: PortElement[]): void {
-    const { bridge, subnet, icc, masquerade, guardForwarding, foreignBridges } = this.#rules;
-    const lines = [
-      `table ip ${this.#table}`,
-      `delete table ip ${this.#table}`,
-      `table ip ${this.#table} {`,
-      "map ports { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }",
-      "map ports_any { type inet_proto . inet_service : ipv4_addr . inet_service; }",
-      // With route_localnet on the bridge the kernel no longer protects what listens on 127.0.0.1 from containers.
-      "chain unspoof { type filter hook prerouting priority raw; policy accept;",
-      `iifname "${bridge}" ip saddr 127.0.0.0/8 drop`,
-      `iifname "${bridge}" ip daddr 127.0.0.0/8 drop`,
-      "}",
-      "chain publish {",
-      "meta l4proto { tcp, udp, sctp } dnat ip to meta l4proto . ip daddr . th dport map @ports",
-      "meta l4proto { tcp, udp, sctp } dnat ip to meta l4proto . th dport map @ports_any",
-      "}",
-      // A neighbour's packet to 127.0.0.1 is dropped by the kernel after this hook, unless it is translated here.
-      "chain prerouting { type nat hook prerouting priority dstnat; policy accept;",
-      "ip daddr 127.0.0.0/8 return",
-      "fib daddr type local jump publish",
-      "}",
-      "chain output { type nat hook output priority -100; policy accept;",
-      "fib daddr type local jump publish",
-      "}",
-      "chain postrouting { type nat hook postrouting priority srcnat; policy accept;",
-      masquerade ? `ip saddr ${formatSubnet(subnet)} oifname != "${bridge}" masquerade` : "",
-      `oifname "${bridge}" ip saddr 127.0.0.0/8 masquerade`,
-      // The answer must come back this way to be translated back, not straight to the container that asked. By the
-      // address, as br_netfilter does not tell where a frame that it translates came in.
-      `oifname "${bridge}" ip saddr ${formatSubnet(subnet)} ct status dnat masquerade`,
-      "}",
-      "chain inbound {",
-      "ct state established,related accept",
-      icc ? `iifname "${bridge}" accept` : "",
-      "ct status dnat accept",
-      "drop",
-      "}",
-      "chain outbound {",
-      "ct state established,related accept",
-      ...foreignBridges.map((name) => `oifname "${name}" ct status & dnat == 0 drop`),
-      "accept",
-      "}",
-      "chain forward { type filter hook forward priority filter; policy accept;",
-      `oifname "${bridge}" jump inbound`,
-      `iifname "${bridge}" jump outbound`,
-      ...(guardForwarding ? guard : []),
-      "}",
-      "}",
-      ...elements("add", this.#table, ports),
-    ];
-    this.#commit(lines.join("\n"));
+  start(networks: FirewallNetwork[], ports: PortElement[], foreignBridges: string[]): void {
+    this.#networks.clear();
+    this.#elements.clear();
+    for (const network of networks) this.#count(this.#know(network), 1);
+    for (const port of ports) this.#count(this.#portElements(port), 1);
+    this.#count(foreignElements(foreignBridges), 1);
+    this.#rebuild();
   }
 
-  /** Publishes ports. Throws nft's message where one of them leads elsewhere already. */
-  add(ports: PortElement[]): void {
-    if (ports.length > 0) this.#commit(elements("add", this.#table, ports).join("\n"));
+  /** Adds a network, or changes one: its ports must have been removed where its gateway mode changes. */
+  addNetwork(network: FirewallNetwork): void {
+    const before = this.#networks.get(network.bridge);
+    const added = this.#know(network);
+    this.#apply(added, before === undefined ? [] : networkElements(before));
   }
 
-  /** Takes published ports back. Throws nft's message where one of them is not there. */
-  remove(ports: PortElement[]): void {
-    if (ports.length > 0) this.#commit(elements("delete", this.#table, ports).join("\n"));
+  /** Removes a network. Its ports must have been removed. Idempotent. */
+  removeNetwork(bridge: string): void {
+    const network = this.#networks.get(bridge);
+    if (network === undefined) return;
+    this.#networks.delete(bridge);
+    this.#apply([], networkElements(network));
   }
 
-  /** Removes the table. */
+  /** Publishes ports. Throws where one of them leads elsewhere already. */
+  addPorts(ports: PortElement[]): void {
+    this.#apply(
+      ports.flatMap((port) => this.#portElements(port)),
+      [],
+    );
+  }
+
+  /** Takes published ports back. */
+  removePorts(ports: PortElement[]): void {
+    this.#apply(
+      [],
+      ports.flatMap((port) => this.#portElements(port)),
+    );
+  }
+
+  /** Lets containers reach ports of others on a network whose containers may not talk to each other. */
+  addLinks(links: Link[]): void {
+    this.#apply(links.map(linkElement), []);
+  }
+
+  removeLinks(links: Link[]): void {
+    this.#apply([], links.map(linkElement));
+  }
+
+  /** Tells which bridges other engines have, whose containers Brig's own shall only reach by published ports. */
+  setForeignBridges(bridges: string[]): void {
+    const before = [...this.#elements.values()].filter(({ set }) => set === "foreign");
+    this.#apply(foreignElements(bridges), before);
+  }
+
+  /** Puts the table back where others have taken it or rules of it away. Returns whether it had to. */
+  mend(): boolean {
+    if (this.#intact()) return false;
+    this.#rebuild();
+    return true;
+  }
+
+  /** Removes the table. Idempotent. */
   destroy(): void {
-    this.#commit(`table ip ${this.#table}\ndelete table ip ${this.#table}`);
+    const { table } = this.#options;
+    this.#nft.run(`table inet ${table}\ndelete table inet ${table}`);
   }
 
-  /** Whether anybody else has changed the packet filter since this was asked last. Takes microseconds. */
-  changedByOthers(): boolean {
-    const generation = this.#nft.generation();
-    const changed = generation !== this.#knownGeneration;
-    this.#knownGeneration = generation;
-    return changed;
+  #know(network: FirewallNetwork): Element[] {
+    const elements = networkElements(network);
+    this.#networks.set(network.bridge, network);
+    return elements;
   }
 
-  /** Whether the table is there. */
-  exists(): boolean {
-    return this.#nft
-      .list("list tables ip")
-      .some(({ table }) => (table as { name?: string } | undefined)?.name === this.#table);
+  #portElements(port: PortElement): Element[] {
+    const network = this.#networks.get(port.bridge);
+    if (network === undefined) throw systemError(`the packet filter knows no network ${JSON.stringify(port.bridge)}`);
+    return portElements(port, network);
   }
 
-  #commit(commands: string): void {
-    const before = this.#nft.generation();
-    this.#nft.run(commands);
-    // Where others came between, the generation that is known stays behind, and changedByOthers() tells.
-    const after = this.#nft.generation();
-    if (before === this.#knownGeneration && after === before + 1) this.#knownGeneration = after;
+  /** Counts elements up or down and returns those that come or go by it. */
+  #count(elements: Element[], step: 1 | -1): Element[] {
+    for (const { set, key, data } of elements) {
+      const known = this.#elements.get(`${set} ${key}`);
+      if (known !== undefined && known.data !== data)
+        throw systemError(`${set} ${key} leads to ${known.data} already, not to ${data}`);
+    }
+    return elements.filter((element) => {
+      const name = `${element.set} ${element.key}`;
+      const before = this.#elements.get(name)?.count ?? 0;
+      const after = Math.max(0, before + step);
+      if (after > 0) this.#elements.set(name, { ...element, count: after });
+      else this.#elements.delete(name);
+      return (before === 0) !== (after === 0);
+    });
+  }
+
+  #apply(added: Element[], removed: Element[]): void {
+    const gone = this.#count(removed, -1);
+    const come = this.#count(added, 1);
+    const { table } = this.#options;
+    const commands = [...elementCommands("delete", table, gone), ...elementCommands("add", table, come)];
+    if (commands.length === 0) return;
+    try {
+      this.#nft.run(commands.join("\n"));
+    } catch {
+      this.#rebuild();
+    }
+  }
+
+  #rebuild(): void {
+    this.#nft.run(
+      [...tableText(this.#options), ...elementCommands("add", this.#options.table, [...this.#elements.values()])].join(
+        "\n",
+      ),
+    );
+    this.#rules = this.#nft.ruleHandles(this.#options.table);
+  }
+
+  /** Whether all rules are there that were when the table was built. */
+  #intact(): boolean {
+    return this.#rules !== "" && this.#nft.ruleHandles(this.#options.table) === this.#rules;
   }
 }
 
-/** Containers and machines of others are behind bridges; everything else was not routed before Brig came. */
-const guard = ['meta iifkind "bridge" accept', 'meta oifkind "bridge" accept', "drop"];
-
-/** A table's name is an identifier, a bridge's name may have dots and dashes. */
+/** A table's name is an identifier, a bridge's name may have dots and dashes. `bridge` is the daemon's default one. */
 export function tableName(bridge: string): string {
   return `brig_${bridge.replace(/[^a-zA-Z0-9]/g, (sign) => `_${sign.charCodeAt(0).toString(16)}`)}`;
 }
 
-function elements(verb: "add" | "delete", table: string, ports: PortElement[]): string[] {
-  const any: string[] = [];
-  const one: string[] = [];
-  for (const { protocol, hostAddress, hostPort, containerAddress, containerPort } of ports) {
-    if (hostAddress.includes(":")) continue;
-    if (parseIpv4(hostAddress) === undefined || parseIpv4(containerAddress) === undefined)
-      throw systemError(`not an IPv4 address: ${JSON.stringify([hostAddress, containerAddress])}`);
-    if (![hostPort, containerPort].every((port) => Number.isInteger(port) && port > 0 && port < 65536))
-      throw systemError(`not a port: ${JSON.stringify([hostPort, containerPort])}`);
-    const target = verb === "add" ? ` : ${containerAddress} . ${containerPort}` : "";
-    if (hostAddress === "0.0.0.0") any.push(`${protocol} . ${hostPort}${target}`);
-    else one.push(`${protocol} . ${hostAddress} . ${hostPort}${target}`);
+function networkElements(network: FirewallNetwork): Element[] {
+  const { internal, icc, masquerade, sourceAddress, gatewayMode, trustedInterfaces, directRouting } = network;
+  const bridge = quoted(network.bridge);
+  const sets = ["bridges", ...(internal ? ["internal"] : []), ...(icc ? [] : ["separate"])];
+  const elements: Element[] = [{ set: "same", key: `${bridge} . ${bridge}` }];
+  for (const link of trustedInterfaces) elements.push({ set: "trusted", key: `${quoted(link)} . ${bridge}` });
+  for (const family of ["v4", "v6"] as const) {
+    const digit = family[1]!;
+    const mode = gatewayMode[family];
+    const source = sourceAddress[family];
+    if (mode === "routed") sets.push(`routed${digit}`);
+    if (mode === "nat-unprotected") sets.push(`open${digit}`);
+    if (directRouting) sets.push(`direct${digit}`);
+    if (!mode.startsWith("nat") || internal || !masquerade[family]) continue;
+    if (source === undefined) sets.push(`masquerade${digit}`);
+    else elements.push({ set: `source${digit}`, key: bridge, data: address(source, Number(digit)) });
   }
-  const lines: string[] = [];
-  if (any.length > 0) lines.push(`${verb} element ip ${table} ports_any { ${any.join(", ")} }`);
-  if (one.length > 0) lines.push(`${verb} element ip ${table} ports { ${one.join(", ")} }`);
-  return lines;
+  return [...elements, ...sets.map((set) => ({ set, key: bridge }))];
+}
+
+function portElements(port: PortElement, network: FirewallNetwork): Element[] {
+  const { protocol, hostAddress, hostPort, containerAddress, containerPort } = port;
+  const family = isIP(hostAddress);
+  const target = address(containerAddress);
+  const host = address(hostAddress);
+  if (![hostPort, containerPort].every((number) => Number.isInteger(number) && number > 0 && number < 65536))
+    throw systemError(`not a port: ${JSON.stringify([hostPort, containerPort])}`);
+  // The kernel does not translate between the two.
+  if (isIP(containerAddress) !== family) return [];
+  const mode = network.gatewayMode[family === 4 ? "v4" : "v6"];
+  const elements: Element[] = [];
+  if (mode === "routed" || network.directRouting || network.trustedInterfaces.length > 0)
+    elements.push({ set: `opened${family}`, key: `${protocol} . ${target} . ${containerPort}` });
+  if (!mode.startsWith("nat") || network.internal) return elements;
+  const data = `${target} . ${containerPort}`;
+  return hostAddress === "0.0.0.0" || hostAddress === "::"
+    ? [...elements, { set: `anywhere${family}`, key: `${protocol} . ${hostPort}`, data }]
+    : [...elements, { set: `ports${family}`, key: `${protocol} . ${host} . ${hostPort}`, data }];
+}
+
+function linkElement({ protocol, sourceAddress, containerAddress, containerPort }: Link): Element {
+  const family = isIP(containerAddress);
+  const key = [protocol, address(sourceAddress, family), address(containerAddress), containerPort].join(" . ");
+  return { set: `links${family}`, key };
+}
+
+function foreignElements(bridges: string[]): Element[] {
+  return bridges.map((bridge) => ({ set: "foreign", key: quoted(bridge) }));
+}
+
+function elementCommands(verb: "add" | "delete", table: string, elements: Element[]): string[] {
+  const bySet = Map.groupBy(elements, ({ set }) => set);
+  return [...bySet].map(([set, members]) => {
+    const list = members.map(({ key, data }) => (verb === "add" && data !== undefined ? `${key} : ${data}` : key));
+    return `${verb} element inet ${table} ${set} { ${list.join(", ")} }`;
+  });
+}
+
+/** A link's name for nft. Throws where it has signs that mean something to nft or to the kernel's file names. */
+function quoted(link: string): string {
+  if (!/^[a-zA-Z0-9_][a-zA-Z0-9_.:@-]{0,14}$/.test(link))
+    throw systemError(`not the name of a link: ${JSON.stringify(link)}`);
+  return `"${link}"`;
+}
+
+function address(text: string, family?: number): string {
+  const found = isIP(text);
+  if (found === 0 || text.includes("%") || (family !== undefined && found !== family))
+    throw systemError(`not an ${family === undefined ? "IP" : `IPv${family}`} address: ${JSON.stringify(text)}`);
+  return text;
 }

@@ -1,7 +1,8 @@
 /**
- * Living with the FORWARD chain of others. An accept in one table never outweighs a drop in another, so where
- * iptables' FORWARD chain may drop (Docker and ufw set its policy to that), Brig's bridge needs two rules in it.
- * They accept everything of the bridge: what may pass is decided by Brig's own table, whose drops are as final.
+ * Living with the forward chains of others. An accept in one table never outweighs a drop in another, so where a chain
+ * of others drops what is forwarded (Docker and ufw set the policy of iptables' FORWARD to that, firewalld rejects what
+ * belongs to none of its zones), it is made to jump to a chain of Brig's beside it, which accepts everything of Brig's
+ * bridges: what may pass is decided by Brig's own table, whose drops are as final.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { Nftables } from "../kernel/nftables.ts";
@@ -14,74 +15,126 @@ interface ListedRule {
 }
 
 interface ListedChain {
+  family: string;
+  table: string;
+  name: string;
+  hook?: string;
   policy?: string;
 }
 
 const legacyTables = "/proc/net/ip_tables_names";
 
-/** The rules of one bridge in `ip filter FORWARD`. */
+/** The rules of one daemon in the forward chains of others. */
 export class ForwardRules {
   readonly #nft: Nftables;
-  readonly #bridge: string;
-  readonly #comment: string;
+  readonly #chain: string;
+  readonly #warn: (message: string) => void;
+  readonly #told = new Set<string>();
 
-  /** `bridge` has been checked to be a bridge's name. */
-  constructor(nft: Nftables, bridge: string) {
+  /** `chain` is the name of the daemon's own chain, an identifier that begins with `brig_`. */
+  constructor(nft: Nftables, chain: string, warn: (message: string) => void) {
     this.#nft = nft;
-    this.#bridge = bridge;
-    this.#comment = `brig ${bridge}`;
+    this.#chain = chain;
+    this.#warn = warn;
   }
 
-  /** Adds the rules where they are needed and missing. Returns whether it changed anything. */
-  mend(): boolean {
-    const listed = this.#list();
-    if (listed === undefined) return false;
-    const { policy, rules } = listed;
-    const others = rules.filter((rule) => rule.comment !== this.#comment);
-    const own = rules.length - others.length;
-    const needed = policy === "drop" || others.length > 0;
-    if (own === (needed ? 2 : 0)) return false;
-    const commands = this.#removal(rules);
-    if (needed) {
+  /** Adds what is needed and missing for these bridges, whose names have been checked, and removes the rest. */
+  mend(bridges: readonly string[]): void {
+    const chains = this.#chains();
+    const own = new Set(chains.filter(({ name }) => name === this.#chain).map(place));
+    for (const chain of chains)
+      if (chain.hook === "forward" && !chain.table.startsWith("brig_"))
+        try {
+          this.#mendOne(chain, own.has(place(chain)), bridges);
+        } catch (error) {
+          this.#warnOnce(
+            `${place(chain)} ${chain.name} may drop what containers send, and takes no rule: ${messageOf(error)}`,
+          );
+        }
+  }
+
+  /** Removes the rules. Idempotent. */
+  remove(): void {
+    this.mend([]);
+  }
+
+  #mendOne(chain: ListedChain, hasOwn: boolean, bridges: readonly string[]): void {
+    const where = place(chain);
+    const rules = this.#rules(`${where} ${chain.name}`);
+    const jumps = rules.filter(({ expr }) => jumpsTo(expr, this.#chain));
+    const others = rules.filter((rule) => !jumps.includes(rule));
+    const wanted = mayDrop(chain, others.length > 0) ? bridges : [];
+    const commands: string[] = [];
+    if (jumps.length !== 1 || wanted.length === 0)
+      commands.push(...jumps.map(({ handle }) => `delete rule ${where} ${chain.name} handle ${handle}`));
+    if (wanted.length > 0) {
+      commands.push(...this.#chainCommands(where, hasOwn, wanted));
       // Behind Docker's chain for its users' own rules, which shall hold for Brig's containers as well.
       const userChain = others.find(({ expr }) => jumpsTo(expr, "DOCKER-USER"));
-      const place =
-        userChain === undefined
-          ? "insert rule ip filter FORWARD"
-          : `add rule ip filter FORWARD position ${userChain.handle}`;
-      for (const side of ["iifname", "oifname"])
-        commands.push(`${place} ${side} "${this.#bridge}" counter accept comment "${this.#comment}"`);
-    }
-    this.#nft.run(commands.join("\n"));
-    return true;
-  }
-
-  /** Removes the rules. */
-  remove(): void {
-    const commands = this.#removal(this.#list()?.rules ?? []);
+      if (jumps.length !== 1)
+        commands.push(
+          userChain === undefined
+            ? `insert rule ${where} ${chain.name} counter jump ${this.#chain}`
+            : `add rule ${where} ${chain.name} position ${userChain.handle} counter jump ${this.#chain}`,
+        );
+    } else if (hasOwn) commands.push(`flush chain ${where} ${this.#chain}`, `delete chain ${where} ${this.#chain}`);
     if (commands.length > 0) this.#nft.run(commands.join("\n"));
   }
 
-  #removal(rules: ListedRule[]): string[] {
-    return rules
-      .filter((rule) => rule.comment === this.#comment)
-      .map((rule) => `delete rule ip filter FORWARD handle ${rule.handle}`);
+  /** What makes Brig's own chain accept these bridges and no others. */
+  #chainCommands(where: string, exists: boolean, bridges: readonly string[]): string[] {
+    const rules = exists ? this.#rules(`${where} ${this.#chain}`) : [];
+    const complete = new Set(
+      [...Map.groupBy(rules, ({ comment }) => comment)]
+        .filter(([, two]) => two.length === 2)
+        .map(([comment]) => comment),
+    );
+    const wanted = new Set(bridges.map(commentOf));
+    const commands = exists ? [] : [`add chain ${where} ${this.#chain}`];
+    for (const { handle, comment } of rules)
+      if (!wanted.has(comment ?? "") || !complete.has(comment))
+        commands.push(`delete rule ${where} ${this.#chain} handle ${handle}`);
+    for (const bridge of bridges)
+      if (!complete.has(commentOf(bridge)))
+        for (const side of ["iifname", "oifname"])
+          commands.push(
+            `add rule ${where} ${this.#chain} ${side} "${bridge}" counter accept comment "${commentOf(bridge)}"`,
+          );
+    return commands;
   }
 
-  #list(): { policy: string | undefined; rules: ListedRule[] } | undefined {
-    let listed: Record<string, unknown>[];
-    try {
-      listed = this.#nft.list("list chain ip filter FORWARD");
-    } catch (error) {
-      if (messageOf(error).includes("No such file or directory")) return undefined;
-      throw error;
-    }
-    const chain = listed.find((entry) => "chain" in entry)?.chain as ListedChain | undefined;
-    return {
-      policy: chain?.policy,
-      rules: listed.flatMap(({ rule }) => (rule === undefined ? [] : [rule as ListedRule])),
-    };
+  #chains(): ListedChain[] {
+    return this.#nft
+      .list("list chains")
+      .flatMap(({ chain }) => (chain === undefined ? [] : [chain as ListedChain]))
+      .filter(({ family }) => ["ip", "ip6", "inet"].includes(family));
   }
+
+  #rules(chain: string): ListedRule[] {
+    return this.#nft
+      .list(`list chain ${chain}`)
+      .flatMap(({ rule }) => (rule === undefined ? [] : [rule as ListedRule]));
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
+    this.#warn(message);
+  }
+}
+
+function place({ family, table }: ListedChain): string {
+  return `${family} ${table}`;
+}
+
+function commentOf(bridge: string): string {
+  return `brig ${bridge}`;
+}
+
+/** Whose rules these are tells more than they do: to follow them would mean to do the kernel's work again. */
+function mayDrop({ table, name, policy }: ListedChain, hasRules: boolean): boolean {
+  if (policy === "drop") return true;
+  return hasRules && ((table === "filter" && name === "FORWARD") || table === "firewalld");
 }
 
 /**

@@ -381,14 +381,14 @@ describe("recovery", () => {
   test("rules that somebody flushed are put back", async () => {
     const a = run({ PortBindings: { "80/tcp": [{ HostPort: "41970" }] } });
     const server = serve(a.fd, 80);
-    nft.run(`delete table ip brig_${bridgeName}`);
+    nft.run(`delete table inet brig_${bridgeName}`);
     expect(await ask(outsideHost, 41970, outsideFd)).toBe("");
     networks.mend();
     expect(await ask(outsideHost, 41970, outsideFd)).toBe(`hello from ${outsider}`);
-    nft.run(`delete table ip brig_${bridgeName}`);
+    nft.run(`delete table inet brig_${bridgeName}`);
     const b = run({ PortBindings: { "80/tcp": [{ HostPort: "41971" }] } });
     expect(nft.run("list ruleset")).toContain("41970");
-    nft.run(`delete table ip brig_${bridgeName}`);
+    nft.run(`delete table inet brig_${bridgeName}`);
     networks.release(a.id);
     expect(nft.run("list ruleset")).not.toContain("41970");
     expect(nft.run("list ruleset")).toContain("41971");

@@ -1,0 +1,126 @@
+/**
+ * The packet filter as the networks use it: the daemon's table, its rules in the chains of others, and the watch that
+ * mends both where somebody has flushed them.
+ */
+import { Nftables } from "../kernel/nftables.ts";
+import { messageOf } from "../lib/errors.ts";
+import { Firewall, type FirewallNetwork, type Link, type PortElement, tableName } from "./firewall.ts";
+import { ForwardRules, mendLegacyForwarding, removeLegacyForwarding } from "./forwarding.ts";
+
+const watchIntervalMs = 1000;
+
+/** How the packet filter is used, and whom it tells of trouble. */
+export interface PacketFilterOptions {
+  /** Name of the daemon's default bridge: daemons side by side have a table each. */
+  defaultBridge: string;
+  /** Whether it was Brig that made the host a router: then it must not become one for anybody else. */
+  guardForwarding: { v4: boolean; v6: boolean };
+  /** Names of the bridges of other engines, asked whenever the ruleset has changed. */
+  foreignBridges: () => string[];
+  warn: (message: string) => void;
+}
+
+/** Every method is synchronous and, but for `start`, costs the same however many networks and ports there are. */
+export class PacketFilter {
+  readonly #nft = new Nftables();
+  readonly #firewall: Firewall;
+  readonly #forward: ForwardRules;
+  readonly #options: PacketFilterOptions;
+  readonly #bridges = new Set<string>();
+  #watch: NodeJS.Timeout | undefined;
+
+  /** Throws `unavailable` where libnftables is missing. */
+  constructor(options: PacketFilterOptions) {
+    const table = tableName(options.defaultBridge);
+    this.#options = options;
+    this.#firewall = new Firewall(this.#nft, { table, guardForwarding: options.guardForwarding });
+    this.#forward = new ForwardRules(this.#nft, table, options.warn);
+  }
+
+  /** Puts everything in place of whatever was there, in one transaction, and begins to watch it. */
+  start(networks: FirewallNetwork[], ports: PortElement[]): void {
+    // Asked before, so that what others do meanwhile is noticed.
+    this.#nft.changedByOthers();
+    this.#firewall.start(networks, ports, this.#options.foreignBridges());
+    this.#bridges.clear();
+    for (const { bridge } of networks) {
+      this.#bridges.add(bridge);
+      this.#mendLegacy(bridge);
+    }
+    this.#forward.mend([...this.#bridges]);
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => this.#look(), watchIntervalMs);
+    this.#watch.unref();
+  }
+
+  /** Adds a network, or changes one: its ports must have been removed where its gateway mode changes. */
+  addNetwork(network: FirewallNetwork): void {
+    this.#firewall.addNetwork(network);
+    if (this.#bridges.has(network.bridge)) return;
+    this.#bridges.add(network.bridge);
+    this.#forward.mend([...this.#bridges]);
+    this.#mendLegacy(network.bridge);
+  }
+
+  /** Removes a network. Its ports must have been removed. Idempotent. */
+  removeNetwork(bridge: string): void {
+    this.#firewall.removeNetwork(bridge);
+    if (!this.#bridges.delete(bridge)) return;
+    this.#forward.mend([...this.#bridges]);
+    removeLegacyForwarding(bridge);
+  }
+
+  /** Publishes ports of networks that are there. Throws where one of them leads elsewhere already. */
+  addPorts(ports: PortElement[]): void {
+    this.#firewall.addPorts(ports);
+  }
+
+  /** Takes published ports back. */
+  removePorts(ports: PortElement[]): void {
+    this.#firewall.removePorts(ports);
+  }
+
+  /** Lets containers reach ports of others on a network whose containers may not talk to each other. */
+  addLinks(links: Link[]): void {
+    this.#firewall.addLinks(links);
+  }
+
+  removeLinks(links: Link[]): void {
+    this.#firewall.removeLinks(links);
+  }
+
+  /** Puts back what others have changed of Brig's rules, and follows what they have changed of their own. */
+  mend(): void {
+    if (!this.#nft.changedByOthers()) return;
+    this.#firewall.mend();
+    this.#firewall.setForeignBridges(this.#options.foreignBridges());
+    this.#forward.mend([...this.#bridges]);
+  }
+
+  /** Stops watching. All rules stay. */
+  close(): void {
+    clearInterval(this.#watch);
+    this.#nft.close();
+  }
+
+  /** Removes every rule from the host, and closes. */
+  destroy(): void {
+    this.#forward.remove();
+    this.#firewall.destroy();
+    for (const bridge of this.#bridges) removeLegacyForwarding(bridge);
+    this.close();
+  }
+
+  #look(): void {
+    try {
+      this.mend();
+    } catch (error) {
+      this.#options.warn(`the packet filter's rules could not be mended: ${messageOf(error)}`);
+    }
+  }
+
+  #mendLegacy(bridge: string): void {
+    const warning = mendLegacyForwarding(bridge);
+    if (warning !== undefined) this.#options.warn(warning);
+  }
+}
