@@ -3,11 +3,14 @@
  * mends both where somebody has flushed them.
  */
 import { Nftables } from "../kernel/nftables.ts";
+import { watchRuleset } from "../kernel/nftables-watch.ts";
 import { messageOf } from "../lib/errors.ts";
 import { Firewall, type FirewallNetwork, type Link, type PortElement, tableName } from "./firewall.ts";
 import { ForwardRules, mendLegacyForwarding, removeLegacyForwarding } from "./forwarding.ts";
 
-const watchIntervalMs = 1000;
+/** Others may change the ruleset hundreds of times a second: it is not looked at more often than this. */
+const quietMs = 100;
+const retryMs = 1000;
 
 /** How the packet filter is used, and whom it tells of trouble. */
 export interface PacketFilterOptions {
@@ -27,7 +30,9 @@ export class PacketFilter {
   readonly #forward: ForwardRules;
   readonly #options: PacketFilterOptions;
   readonly #bridges = new Set<string>();
-  #watch: NodeJS.Timeout | undefined;
+  #endWatch = () => {};
+  #nextLook: NodeJS.Timeout | undefined;
+  #lastLook = 0;
 
   /** Throws `unavailable` where libnftables is missing. */
   constructor(options: PacketFilterOptions) {
@@ -48,9 +53,7 @@ export class PacketFilter {
       this.#mendLegacy(bridge);
     }
     this.#forward.mend([...this.#bridges]);
-    clearInterval(this.#watch);
-    this.#watch = setInterval(() => this.#look(), watchIntervalMs);
-    this.#watch.unref();
+    this.#watch();
   }
 
   /** Adds a network, or changes one: its ports must have been removed where its gateway mode changes. */
@@ -99,7 +102,8 @@ export class PacketFilter {
 
   /** Stops watching. All rules stay. */
   close(): void {
-    clearInterval(this.#watch);
+    this.#endWatch();
+    clearTimeout(this.#nextLook);
     this.#nft.close();
   }
 
@@ -111,7 +115,29 @@ export class PacketFilter {
     this.close();
   }
 
+  #watch(): void {
+    this.#endWatch();
+    this.#endWatch = watchRuleset(
+      () => this.#lookIn(Math.max(0, this.#lastLook + quietMs - performance.now())),
+      (reason) => {
+        this.#options.warn(`changes of the packet filter are not noticed for a moment: ${reason}`);
+        clearTimeout(this.#nextLook);
+        this.#nextLook = setTimeout(() => {
+          this.#nextLook = undefined;
+          this.#watch();
+          this.#look();
+        }, retryMs).unref();
+      },
+    );
+  }
+
+  #lookIn(milliseconds: number): void {
+    this.#nextLook ??= setTimeout(() => this.#look(), milliseconds).unref();
+  }
+
   #look(): void {
+    this.#nextLook = undefined;
+    this.#lastLook = performance.now();
     try {
       this.mend();
     } catch (error) {
