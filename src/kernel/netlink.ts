@@ -137,13 +137,14 @@ export class NetlinkSocket {
   /**
    * Sends all requests in one go and returns the answers in order. The kernel handles them one after another and
    * goes on after one that fails; the first failure is thrown, as a SyscallError about its request's subject.
+   * `acknowledged` is the request whose acknowledgement ends the exchange: not the last where the kernel may give none.
    */
-  transact(requests: readonly Request[]): Answer[] {
+  transact(requests: readonly Request[], acknowledged = requests.length - 1): Answer[] {
     const first = this.#sequence + 1;
-    this.#send(requests, (index) => (index === requests.length - 1 ? NLM_F_ACK : 0));
+    this.#send(requests, (index) => (index === acknowledged ? NLM_F_ACK : 0));
     const answers: Answer[] = [];
     let failure: SyscallError | undefined;
-    const last = this.#sequence;
+    const last = first + acknowledged;
     for (let done = false; !done; )
       this.#receive((type, _flags, sequence, body, error) => {
         if (sequence < first || sequence > last) return;

@@ -5,7 +5,9 @@ import { bindLibc, errno, SyscallError } from "./libc.ts";
 // The same numbers on every architecture: they were added after the tables were joined.
 const SYS_pidfd_send_signal = 424;
 const SYS_pidfd_open = 434;
+const SYS_pidfd_getfd = 438;
 const ESRCH = 3;
+const EBADF = 9;
 const EINVAL = 22;
 
 const libc = bindLibc({
@@ -27,6 +29,25 @@ export function sendSignal(pid: number, signal: number, startTime?: number): boo
     const code = errno();
     if (code === ESRCH) return false;
     throw new SyscallError("pidfd_send_signal", code, `${pid}`);
+  } finally {
+    libc.close(pidfd);
+  }
+}
+
+/**
+ * A descriptor of our own for what another process has open as `fd`: pidfd_getfd(2). Undefined where the process is
+ * gone, is not the one that started at `startTime`, or has no such descriptor. Throws SyscallError otherwise.
+ */
+export function takeDescriptor(pid: number, startTime: number, fd: number): number | undefined {
+  const pidfd = openPidfd(pid);
+  if (pidfd === undefined) return undefined;
+  try {
+    if (processStartTime(pid) !== startTime) return undefined;
+    const taken = Number(libc.syscall(SYS_pidfd_getfd, pidfd, fd, null, 0));
+    if (taken >= 0) return taken;
+    const code = errno();
+    if (code === ESRCH || code === EBADF) return undefined;
+    throw new SyscallError("pidfd_getfd", code, `${pid}`);
   } finally {
     libc.close(pidfd);
   }

@@ -20,7 +20,12 @@ export interface ConmonOptions {
   args: string[];
   /** Whether conmon is to say when its attach socket listens (`--exec-attach`). */
   attachPipe: boolean;
+  /** Descriptors conmon holds open as long as it runs, as keptFdsStart and so on. Not with an attach pipe. */
+  keptFds?: readonly number[] | undefined;
 }
+
+/** Number of the first of a conmon's `keptFds`, as conmon has it. */
+export const keptFdsStart = 5;
 
 const stderrFile = "conmon.stderr";
 const startPipe = 3;
@@ -43,7 +48,7 @@ export class Conmon {
 
   /** Throws systemError with the package's name where conmon is not installed. */
   constructor(options: ConmonOptions) {
-    const { conmonPath, directory, args } = options;
+    const { conmonPath, directory, args, keptFds = [] } = options;
     const stderr = openSync(join(directory, stderrFile), "w", 0o600);
     try {
       this.#process = Bun.spawn({
@@ -68,7 +73,7 @@ export class Conmon {
           stderr,
           "socket-fd",
           "socket-fd",
-          ...(options.attachPipe ? (["socket-fd"] as const) : []),
+          ...(options.attachPipe ? (["socket-fd"] as const) : keptFds),
         ],
         detached: true,
       });

@@ -41,6 +41,8 @@ export interface LaunchOptions {
   logPath?: string | undefined;
   /** Bytes of log after which conmon itself begins a new file: a limit that holds while no daemon is there to rotate. */
   logBackstopBytes?: number | undefined;
+  /** Descriptors that outlive this process: conmon holds them until the container has ended (see keptFdsStart). */
+  keptFds?: readonly number[] | undefined;
 }
 
 /** A container that is being created. Either proceed() or abort() must be called. */
@@ -111,6 +113,7 @@ export class Runtime {
       conmonPath: this.#options.conmonPath,
       directory: bundle,
       attachPipe: false,
+      keptFds: options.keptFds,
       args: [
         ...this.#commonArgs(id, id, bundle),
         "--exit-dir",
