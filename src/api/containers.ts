@@ -1,7 +1,8 @@
 /** Containers (Engine API, tag Container). */
+import type { PathStat } from "../containers/archive.ts";
 import { invalidParameter, notImplemented } from "../lib/errors.ts";
 import { joinStreams, streamType } from "./attachment.ts";
-import { ClientGone } from "./body.ts";
+import { ClientGone, readStream } from "./body.ts";
 import { ClientStream } from "./client-stream.ts";
 import { downgradeInspect, downgradeSummaries, platformOf, upgradeCreateBody } from "./compatibility.ts";
 import type { Exchange } from "./exchange.ts";
@@ -35,6 +36,9 @@ export function containerRoutes({ containers }: ApiRooms): Route[] {
     { method: "GET", path: "/containers/{id}/logs", handle: bound(sendLogs) },
     { method: "GET", path: "/containers/{id}/changes", handle: bound(changes) },
     { method: "GET", path: "/containers/{id}/export", handle: bound(exportFiles) },
+    { method: "HEAD", path: "/containers/{id}/archive", handle: bound(statPath) },
+    { method: "GET", path: "/containers/{id}/archive", handle: bound(readArchive) },
+    { method: "PUT", path: "/containers/{id}/archive", handle: bound(extractArchive) },
     { method: "POST", path: "/commit", handle: bound(commit) },
     { method: "GET", path: "/containers/{id}/stats", handle: bound(stats) },
     { method: "GET", path: "/containers/{id}/attach/ws", handle: bound(attachByWebSocket), hijacks: true },
@@ -126,6 +130,45 @@ async function exportFiles(containers: ContainersRoom, exchange: Exchange): Prom
   };
   await containers.export(exchange.name, take, exchange.clientGone);
   client?.end();
+}
+
+/** The path in the query; a container's files have no other address. */
+function pathOf({ query }: Exchange): string {
+  const path = query.get("path");
+  if (!path) throw invalidParameter("bad parameter: pathcannot be empty");
+  return path;
+}
+
+const statHeader = (stat: PathStat) => ({
+  "X-Docker-Container-Path-Stat": Buffer.from(JSON.stringify(stat)).toString("base64"),
+});
+
+async function statPath(containers: ContainersRoom, exchange: Exchange): Promise<void> {
+  exchange.empty(200, statHeader(await containers.statPath(exchange.name, pathOf(exchange))));
+}
+
+async function readArchive(containers: ContainersRoom, exchange: Exchange): Promise<void> {
+  let client: ClientStream | undefined;
+  const begin = (stat: PathStat) => {
+    client = exchange.stream("application/x-tar", 200, statHeader(stat));
+  };
+  const take = async (piece: Uint8Array) => {
+    if (!(await client!.write(piece))) throw new ClientGone();
+  };
+  await containers.readArchive(exchange.name, pathOf(exchange), begin, take, exchange.clientGone);
+  client?.end();
+}
+
+async function extractArchive(containers: ContainersRoom, exchange: Exchange): Promise<void> {
+  const { query, request, clientGone } = exchange;
+  await containers.extractArchive(exchange.name, {
+    path: pathOf(exchange),
+    noOverwriteDirNonDir: booleanOf(query, "noOverwriteDirNonDir"),
+    copyUIDGID: booleanOf(query, "copyUIDGID"),
+    source: readStream(request),
+    signal: clientGone,
+  });
+  exchange.empty(200);
 }
 
 async function commit(containers: ContainersRoom, exchange: Exchange): Promise<void> {

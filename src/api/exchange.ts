@@ -85,12 +85,13 @@ export class Exchange {
   }
 
   /** An answer without a body. */
-  empty(status: number): void {
+  empty(status: number, extra?: OutgoingHttpHeaders): void {
     this.#answered = true;
     if ("response" in this.#outlet) {
-      this.#outlet.response.writeHead(status, { ...this.#headers, ...(status === 200 && { "Content-Length": 0 }) });
+      const headers = { ...this.#headers, ...extra, ...(status === 200 && { "Content-Length": 0 }) };
+      this.#outlet.response.writeHead(status, headers);
       this.#outlet.response.end();
-    } else this.#send(status, undefined, "");
+    } else this.#send(status, undefined, "", extra);
   }
 
   #send(status: number, contentType: string | undefined, body: string, extra?: OutgoingHttpHeaders): void {
@@ -113,11 +114,13 @@ export class Exchange {
   }
 
   /** Begins an answer whose body comes bit by bit; the status leaves at once. */
-  stream(contentType: string | undefined, status = 200): ClientStream {
+  stream(contentType: string | undefined, status = 200, extra?: OutgoingHttpHeaders): ClientStream {
     this.#answered = true;
     if (!("response" in this.#outlet)) return this.takeOver(contentType ?? "application/octet-stream");
     const { response } = this.#outlet;
-    response.writeHead(status, { ...this.#headers, ...(contentType !== undefined && { "Content-Type": contentType }) });
+    const headers = { ...this.#headers, ...extra };
+    if (contentType !== undefined) headers["Content-Type"] = contentType;
+    response.writeHead(status, headers);
     response.flushHeaders();
     return new ClientStream(response, this.request);
   }

@@ -25,9 +25,6 @@ function noSwarm(method: Route["method"], path: string): Route {
 }
 
 export const unservedRoutes: Route[] = [
-  notYet("GET", "/containers/{id}/archive"),
-  notYet("HEAD", "/containers/{id}/archive"),
-  notYet("PUT", "/containers/{id}/archive"),
   notYet("POST", "/build"),
   // Nothing can be built yet, so there is no cache; and no networks but Docker's own three.
   {

@@ -1,4 +1,5 @@
 /** A container in memory: its record, and what only lives as long as the daemon. */
+import { conflict } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import type { Console } from "../runtime/console.ts";
 import type { Exec } from "./exec.ts";
@@ -28,6 +29,7 @@ export class Container {
   readonly #exitWaiters = new Set<(exit: Exit) => void>();
   readonly #removalWaiters = new Set<(exit: Exit) => void>();
   readonly #readers = new Set<Promise<void>>();
+  readonly #copies = new Set<AbortController>();
   /** Ends with the present run: followers of logs stop then. */
   #run = new AbortController();
 
@@ -63,6 +65,33 @@ export class Container {
       this.#readers.delete(promise);
       resolve();
     };
+  }
+
+  /**
+   * Keeps the container's files from being removed until `end` is called. `signal` aborts when they are to be: then that
+   * has to be soon, and without the lock.
+   */
+  beginCopy(): { signal: AbortSignal; end: () => void } {
+    const copy = new AbortController();
+    const endReading = this.beginReading();
+    this.#copies.add(copy);
+    return {
+      signal: copy.signal,
+      end: () => {
+        this.#copies.delete(copy);
+        endReading();
+      },
+    };
+  }
+
+  get isCopied(): boolean {
+    return this.#copies.size > 0;
+  }
+
+  /** Has all copies end. */
+  abortCopies(): void {
+    for (const copy of this.#copies)
+      copy.abort(conflict(`container ${this.id} was removed while files of it were copied`));
   }
 
   /** Resolves when nobody reads the writable layer any more. */

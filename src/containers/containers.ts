@@ -10,6 +10,7 @@ import type {
   ContainerWaitResponse,
   FilesystemChange,
 } from "../wire/engine-api.ts";
+import { type ExtractRequest, extractArchive, type PathStat, readArchive, statPath } from "./archive.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
 import { type CommitRequest, commitContainer } from "./commit.ts";
 import type { Container } from "./container.ts";
@@ -125,6 +126,27 @@ export class Containers {
   /** Gives `take` an archive of the container's files, piece by piece. */
   export(nameOrId: string, take: (piece: Uint8Array) => Promise<void> | void, signal?: AbortSignal): Promise<void> {
     return exportContainer(this.#rooms, this.find(nameOrId), take, signal);
+  }
+
+  /** What is at a path of the container. */
+  statPath(nameOrId: string, path: string): Promise<PathStat> {
+    return statPath(this.#rooms, this.find(nameOrId), nameOrId, path);
+  }
+
+  /** Tells `begin` what is at a path, and gives `take` the archive of it piece by piece. */
+  readArchive(
+    nameOrId: string,
+    path: string,
+    begin: (stat: PathStat) => void,
+    take: (piece: Uint8Array) => Promise<void> | void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return readArchive(this.#rooms, this.find(nameOrId), nameOrId, path, begin, take, signal);
+  }
+
+  /** Extracts an archive into a directory of the container. */
+  extractArchive(nameOrId: string, request: ExtractRequest): Promise<void> {
+    return extractArchive(this.#rooms, this.find(nameOrId), nameOrId, request);
   }
 
   /** Makes an image of a container, and returns the image's id. */

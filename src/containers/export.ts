@@ -29,7 +29,7 @@ export async function exportContainer(
     closeSync(root);
     // Another export that still reads keeps what it has open.
     await container.lock.run(async () => {
-      if (!container.running && rooms.store.byId(id) === container) removeBundle(rooms, id);
+      if (!container.running && !container.isCopied && rooms.store.byId(id) === container) removeBundle(rooms, id);
     });
   }
 }

@@ -159,6 +159,22 @@ function tmpfsOptionsOf(mount: Mount | undefined): string {
   return options.join(",");
 }
 
+const mountsAsked = ({ Mounts }: HostConfig) =>
+  new Map((Mounts ?? []).map((mount) => [cleanDestination(mount.Target ?? ""), mount]));
+
+/** Fills empty volumes with what the image has at their place. `rootfs` is the mounted root file system. */
+export async function fillVolumes(
+  { mounts, hostConfig }: { mounts: readonly MountPoint[]; hostConfig: HostConfig },
+  rootfs: string,
+  volumes: Pick<Volumes, "copyUp">,
+): Promise<void> {
+  const asked = mountsAsked(hostConfig);
+  for (const { Type, Name = "", Destination = "", Mode } of mounts) {
+    const keepsEmpty = asked.get(Destination)?.VolumeOptions?.NoCopy || Mode?.split(",").includes("nocopy");
+    if (Type === "volume" && !keepsEmpty) await volumes.copyUp(Name, rootfs, Destination);
+  }
+}
+
 const depth = (path: string) => path.split("/").length;
 
 /**
@@ -171,15 +187,14 @@ export async function toOciMounts(
   rootfs: string,
   { volumes }: { volumes: Pick<Volumes, "copyUp" | "pathOf"> },
 ): Promise<OciMount[]> {
-  const asked = new Map((hostConfig.Mounts ?? []).map((mount) => [cleanDestination(mount.Target ?? ""), mount]));
+  const asked = mountsAsked(hostConfig);
+  await fillVolumes({ mounts, hostConfig }, rootfs, volumes);
   const result: OciMount[] = [];
   for (const point of mounts) {
     const destination = point.Destination ?? "";
     const mount = asked.get(destination);
     if (point.Type === "tmpfs") result.push(tmpfsMount(destination, tmpfsOptionsOf(mount)));
     else if (point.Type === "volume") {
-      const keepsEmpty = mount?.VolumeOptions?.NoCopy || point.Mode?.split(",").includes("nocopy");
-      if (!keepsEmpty) await volumes.copyUp(point.Name ?? "", rootfs, destination);
       result.push(bindMount({ ...point, Source: volumes.pathOf(point.Name ?? "") }, undefined));
     } else {
       const source = point.Source ?? "";

@@ -16,6 +16,7 @@ import { erase } from "./remove.ts";
 import { wantsStartWithDaemon } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
 import { startContainer } from "./start.ts";
+import { removeHalfView } from "./view.ts";
 
 type Warn = (message: string) => void;
 
@@ -74,6 +75,7 @@ export async function removeStrays(
       warn(`${what} could not be removed: ${messageOf(error)}`);
     }
   };
+  await attempt("a half made view of a container", () => removeHalfView(rooms));
   for (const id of readdirSync(join(rooms.settings.runRoot, "containers")))
     if (!keep.has(id)) await attempt(`what container ${id} has left`, () => removeBundle(rooms, id));
   await attempt("what containers have left", () =>

@@ -71,6 +71,7 @@ export async function erase(rooms: Rooms, container: Container, volumes: boolean
     if (existsSync(bundleDir(rooms.settings, id))) await cleanUpRun(rooms, container);
     container.console?.close();
     rooms.networks.release(id);
+    container.abortCopies();
     await container.allRead();
     await rooms.rootfs.remove(id);
     await rm(containerDir(rooms.settings, id), { recursive: true, force: true });

@@ -5,7 +5,7 @@
  */
 import { FFIType } from "bun:ffi";
 import { readSync, writeSync } from "node:fs";
-import { makeDevice, O_CLOEXEC, O_NOFOLLOW } from "./files.ts";
+import { makeDevice, O_CLOEXEC, O_NOFOLLOW, O_PATH } from "./files.ts";
 import { bindLibc, errno, SyscallError } from "./libc.ts";
 
 const SYS_openat2 = 437;
@@ -45,7 +45,7 @@ const libc = bindLibc({
   unlinkat: { args: ["i32", "ptr", "i32"], returns: "i32" },
   readlinkat: { args: ["i32", "ptr", "ptr", "usize"], returns: i64 },
   fchownat: { args: ["i32", "ptr", "u32", "u32", "i32"], returns: "i32" },
-  fchmodat: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
+  chmod: { args: ["ptr", "u32"], returns: "i32" },
   utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
   fchown: { args: ["i32", "u32", "u32"], returns: "i32" },
   fchmod: { args: ["i32", "u32"], returns: "i32" },
@@ -188,9 +188,14 @@ export function chownAt(dirFd: number, name: string, uid: number, gid: number): 
   if (libc.fchownat(dirFd, pass(name), uid, gid, AT_SYMLINK_NOFOLLOW) < 0) fail("fchownat", name);
 }
 
-/** fchmodat(2). The caller knows that `name` is no symbolic link: the kernel would follow it. */
+/** Permissions of the name itself: the kernel's own call would follow what may have become a symbolic link meanwhile. */
 export function chmodAt(dirFd: number, name: string, mode: number): void {
-  if (libc.fchmodat(dirFd, pass(name), mode, 0) < 0) fail("fchmodat", name);
+  const fd = openAt(dirFd, name, O_PATH);
+  try {
+    if (libc.chmod(pass(`/proc/self/fd/${fd}`), mode) < 0) fail("chmod", name);
+  } finally {
+    closeFast(fd);
+  }
 }
 
 /** Sets access and modification time of the name itself to the same moment. */
@@ -275,6 +280,8 @@ export interface FileFacts {
   gid: number;
   links: number;
   identity: string;
+  /** The device, for comparing. */
+  device: string;
   size: number;
   blocks: number;
   mtimeSeconds: number;
@@ -300,6 +307,7 @@ export function statAt(dirFd: number, name: string): FileFacts | undefined {
     gid: b.readUInt32LE(24),
     mode: b.readUInt16LE(28),
     identity: b.toString("latin1", 32, 40) + b.toString("latin1", 136, 144),
+    device: b.toString("latin1", 136, 144),
     size: Number(b.readBigUInt64LE(40)),
     blocks: Number(b.readBigUInt64LE(48)),
     ctimeSeconds: Number(b.readBigInt64LE(96)),

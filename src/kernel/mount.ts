@@ -1,6 +1,7 @@
 /** Mounting and reading the mount table: mount(2), umount2(2), proc(5) mountinfo. */
 import { readFileSync } from "node:fs";
-import { bindLibc, cstring, errno, SyscallError } from "./libc.ts";
+import { O_CLOEXEC } from "./files.ts";
+import { bindLibc, check, cstring, errno, SyscallError } from "./libc.ts";
 
 /** Flags of mount(2), from linux/mount.h. */
 export const MS_RDONLY = 1;
@@ -24,10 +25,16 @@ const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 const EINVAL = 22;
 const ENOENT = 2;
+// The same number on every architecture: it was added after the tables were joined.
+const SYS_open_tree = 428;
+const OPEN_TREE_CLONE = 1;
+const AT_FDCWD = -100;
+const AT_RECURSIVE = 0x8000;
 
 const libc = bindLibc({
   mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
   umount2: { args: ["ptr", "i32"], returns: "i32" },
+  syscall: { args: ["i64", "i64", "ptr", "i64"], returns: "i64" },
 });
 
 /** How a mount passes mounts on to its peers: mount_namespaces(7). */
@@ -76,6 +83,15 @@ export function unmount(target: string, detach = false): boolean {
   const code = errno();
   if (code === EINVAL || code === ENOENT) return false;
   throw new SyscallError("umount2", code, target);
+}
+
+/**
+ * open_tree(2): a copy of the mount at `path`, with all that is mounted below it, that is mounted nowhere. It goes with
+ * the returned fd, an O_PATH one. Throws SyscallError.
+ */
+export function cloneMounts(path: string): number {
+  const flags = OPEN_TREE_CLONE | AT_RECURSIVE | O_CLOEXEC;
+  return check(Number(libc.syscall(SYS_open_tree, AT_FDCWD, cstring(path), flags)), "open_tree", path);
 }
 
 /** All mounts of a process' mount namespace (default: our own), in the order they were made. */

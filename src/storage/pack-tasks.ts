@@ -3,9 +3,9 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { TarReader } from "../lib/tar.ts";
 import { type FileChange, listChanges } from "./changes.ts";
-import { membersOfLayer, membersOfTree, packTar } from "./pack.ts";
+import { membersOfLayer, membersOfPath, membersOfTree, packTar } from "./pack.ts";
 import { LayerUnpacker } from "./unpack.ts";
-import type { ChangesTask, ExportTask, PackResult, PackTask } from "./worker-protocol.ts";
+import type { ArchiveTask, ChangesTask, ExportTask, PackResult, PackTask } from "./worker-protocol.ts";
 
 /** What a task asks of the messages that come for it. */
 export interface TaskInbox {
@@ -60,12 +60,14 @@ export async function packLayer({ tree, directory, copyTo }: PackTask, inbox: Ta
 }
 
 /** Sends each piece when it is wanted. */
-export async function exportTree(
-  { rootFd, placeholders }: ExportTask,
+export async function sendArchive(
+  task: ExportTask | ArchiveTask,
   inbox: TaskInbox,
   send: (piece: Buffer) => void,
 ): Promise<void> {
-  const pieces = packTar(membersOfTree(rootFd, placeholders), true);
+  const members =
+    task.kind === "archive" ? membersOfPath(task.source) : membersOfTree(task.rootFd, task.placeholders);
+  const pieces = packTar(members, true);
   try {
     for (;;) {
       await inbox.wanted();

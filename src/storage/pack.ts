@@ -60,6 +60,30 @@ export function* membersOfTree(root: number, placeholders: NewTarEntry[] = []): 
     yield { entry: entry.type === "directory" ? { ...entry, name: `${entry.name}/` } : entry };
 }
 
+/** One path that is to be an archive. */
+export interface ArchiveSource {
+  /** A directory that is open: what is asked for itself, or, where there is a `name`, that which holds it. */
+  dirFd: number;
+  /** Of what is no directory. One character per byte. */
+  name?: string;
+  /** What it is called in the archive: for a directory also `.` and `/`. One character per byte. */
+  as: string;
+}
+
+/** Members of a directory and all below it, or of something else alone. */
+export function* membersOfPath({ dirFd, name, as }: ArchiveSource): Generator<PackedMember> {
+  const facts = statAt(dirFd, name ?? "");
+  const top = facts && memberOf({ path: as, name: name ?? ".", depth: 0, dirFd, facts });
+  if (top === undefined) return;
+  top.entry.name = top.entry.name.replace(/\/+$/, "/");
+  yield top;
+  if (name !== undefined) return;
+  for (const entry of walkTree(dirFd)) {
+    const packed = memberOf({ ...entry, path: `${top.entry.name}${entry.path}` });
+    if (packed !== undefined) yield packed;
+  }
+}
+
 /** undefined for what no archive can hold, sockets, and for what has vanished. */
 function memberOf({ path, name, dirFd, facts }: TreeEntry): PackedMember | undefined {
   const type = typeOf(facts);

@@ -78,11 +78,14 @@ const openLimit = 64;
  */
 export class DirectoryCache {
   readonly #root: number;
+  readonly #lookUp: (path: string) => number | undefined;
   readonly #open = new Map<string, number>();
   #forgotten: number[] = [];
 
-  constructor(root: number) {
+  /** `lookUp` opens a directory below the root, or answers undefined where it is missing. */
+  constructor(root: number, lookUp = (path: string) => lookUpInRoot(root, path, O_PATH | O_DIRECTORY)) {
     this.#root = root;
+    this.#lookUp = lookUp;
   }
 
   /** The directory at `path`, made with mode 0755 where it is missing. Throws SyscallError. */
@@ -104,7 +107,7 @@ export class DirectoryCache {
   find(path: string): number | undefined {
     const known = this.#open.get(path);
     if (known !== undefined) return known;
-    const fd = lookUpInRoot(this.#root, path, O_PATH | O_DIRECTORY);
+    const fd = this.#lookUp(path);
     if (fd !== undefined) this.#keep(path, fd);
     return fd;
   }

@@ -1,229 +1,54 @@
-/** Unpacks the tar archive of one layer into a directory. The archive is a stranger's: nothing of it is trusted. */
+/** Unpacks the tar archive of one layer into a directory. */
 import { closeSync, openSync } from "node:fs";
-import {
-  chmodAt,
-  chownAt,
-  closeFast,
-  createAt,
-  linkAt,
-  mkdirAt,
-  mknodAt,
-  setAttributes,
-  setTimeAt,
-  setXattr,
-  setXattrAt,
-  statAt,
-  symlinkAt,
-  textOf,
-  truncate,
-  unlinkAt,
-  writeAt,
-} from "../kernel/at.ts";
-import { O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, S_IFBLK, S_IFCHR, S_IFIFO } from "../kernel/files.ts";
-import { SyscallError } from "../kernel/libc.ts";
-import type { TarEntry, TarSink } from "../lib/tar.ts";
-import { DirectoryCache, isDirectory, isSymlink, isWhiteout, removeTree } from "./tree.ts";
+import { chownAt, closeFast, createAt, type FileFacts, mknodAt, setXattrAt, statAt } from "../kernel/at.ts";
+import { O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, S_IFCHR } from "../kernel/files.ts";
+import type { TarEntry } from "../lib/tar.ts";
+import { DirectoryCache, isDirectory, isWhiteout } from "./tree.ts";
+import { BreakoutError, quote, TreeUnpacker } from "./unpack-tree.ts";
 
 /** How whiteouts are written to disk: see SnapshotDriver. */
 export type WhiteoutStyle = "overlay" | "files";
 
-/** A member that would land outside the layer, or is not what a layer can hold. The words are Docker's. */
-export class BreakoutError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "BreakoutError";
-  }
-}
-
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";
 
-interface OpenFile {
-  fd: number;
-  name: string;
-  entry: TarEntry;
-  written: number;
-}
-
-/**
- * Receives a layer from a TarReader with `names: "latin1"`. Every path is looked up by the kernel with the layer's
- * directory as its root, so that no `..` and no symbolic link leads out; a member's own name is never followed.
- * Call finish() after the last member, and dispose() in any case.
- */
-export class LayerUnpacker implements TarSink {
-  readonly #root: number;
+/** A TreeUnpacker for a layer: the layer's directory is the root of all paths, and whiteouts say what is gone. */
+export class LayerUnpacker extends TreeUnpacker {
   readonly #style: WhiteoutStyle;
-  readonly #parents: DirectoryCache;
-  /** Times of directories: set last, because each file that is made in one changes them. */
-  readonly #directories = new Map<string, TarEntry>();
-  #file: OpenFile | undefined;
-  /** Bytes of all files so far, holes included, and of all links' texts, as Docker counts. */
-  size = 0;
 
   /** `directory` must exist and be empty. */
   constructor(directory: string, style: WhiteoutStyle) {
-    this.#root = openSync(directory, O_PATH | O_DIRECTORY);
+    const root = openSync(directory, O_PATH | O_DIRECTORY);
+    super(root, new DirectoryCache(root));
     this.#style = style;
-    this.#parents = new DirectoryCache(this.#root);
   }
 
-  entry(entry: TarEntry): void {
-    this.#parents.closeForgotten();
-    const path = cleanPath(entry.name);
-    const slash = path.lastIndexOf("/");
-    const base = path.slice(slash + 1);
+  override dispose(): void {
+    super.dispose();
+    closeSync(this.root);
+  }
+
+  protected override admit(path: string, entry: TarEntry): TarEntry | undefined {
+    const base = path.slice(path.lastIndexOf("/") + 1);
     if (base.startsWith(whiteoutPrefix)) {
       this.#whiteout(path, base, entry);
-      return;
+      return undefined;
     }
     // AUFS kept its own files under such names; no other driver reads them.
-    if (path.includes(".wh..wh.") && /(^|\/)\.wh\.\.wh\./.test(path)) return;
-    if (path === "") {
-      this.#rootEntry(entry);
-      return;
-    }
-    const parent = this.#parent(path);
-    switch (entry.type) {
-      case "file":
-        this.#openFile(parent, base, path, entry);
-        return;
-      case "directory":
-        this.#makeDirectory(parent, base, path, entry);
-        break;
-      case "link":
-        this.#makeLink(parent, base, path, entry);
-        return;
-      case "symlink":
-        checkSymlink(path, entry);
-        this.#make(parent, base, path, () => symlinkAt(entry.linkName, parent, base));
-        this.size += Buffer.byteLength(entry.linkName);
-        break;
-      case "char":
-        this.#make(parent, base, path, () => mknodAt(parent, base, S_IFCHR, entry.devMajor, entry.devMinor));
-        break;
-      case "block":
-        this.#make(parent, base, path, () => mknodAt(parent, base, S_IFBLK, entry.devMajor, entry.devMinor));
-        break;
-      case "fifo":
-        this.#make(parent, base, path, () => mknodAt(parent, base, S_IFIFO, 0, 0));
-        break;
-    }
-    this.#applyTo(parent, base, entry);
+    if (path.includes(".wh..wh.") && /(^|\/)\.wh\.\.wh\./.test(path)) return undefined;
+    if (entry.type === "symlink") checkSymlink(path, entry);
+    return entry;
   }
 
-  data(chunk: Uint8Array, offset: number): void {
-    const file = this.#file;
-    // A whiteout with content, say: there is nothing to write it to.
-    if (file === undefined) return;
-    writeAt(file.fd, chunk, offset, file.name);
-    file.written = offset + chunk.length;
-  }
-
-  end(): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    const { fd, name, entry } = file;
-    if (file.written < entry.size) truncate(fd, entry.size, name);
-    setAttributes(fd, entry, name);
-    if (entry.xattrs !== undefined) {
-      // chown clears file capabilities, so attributes come after it.
-      setXattrs(entry, (key, value) => setXattr(fd, key, value, name));
-    }
-    this.#file = undefined;
-    closeFast(fd);
-    this.size += entry.size;
-  }
-
-  /** Sets the times of directories. */
-  finish(): void {
-    for (const [path, entry] of this.#directories) {
-      this.#parents.closeForgotten();
-      if (path === "") setTimeAt(this.#root, ".", entry.mtimeSeconds, entry.mtimeNanos);
-      else setTimeAt(this.#parent(path), path.slice(path.lastIndexOf("/") + 1), entry.mtimeSeconds, entry.mtimeNanos);
-    }
-  }
-
-  /** Closes everything. */
-  dispose(): void {
-    if (this.#file !== undefined) closeFast(this.#file.fd);
-    this.#file = undefined;
-    this.#parents.clear();
-    closeSync(this.#root);
-  }
-
-  #parent(path: string): number {
-    const slash = path.lastIndexOf("/");
-    return slash < 0 ? this.#root : this.#parents.get(path.slice(0, slash));
-  }
-
-  #openFile(parent: number, base: string, path: string, entry: TarEntry): void {
-    const flags = O_WRONLY | O_CREAT | O_EXCL;
-    let fd = createAt(parent, base, flags, 0o600);
-    if (fd === undefined) {
-      this.#clear(parent, base, path);
-      fd = createAt(parent, base, flags, 0o600);
-    }
-    if (fd === undefined) throw new SyscallError("openat", 17, textOf(path));
-    this.#file = { fd, name: path, entry, written: 0 };
-  }
-
-  #makeDirectory(parent: number, base: string, path: string, entry: TarEntry): void {
-    if (!mkdirAt(parent, base, 0o755)) {
-      const existing = statAt(parent, base);
-      if (existing === undefined || !isDirectory(existing)) {
-        const wasWhiteout = existing !== undefined && isWhiteout(existing);
-        this.#make(parent, base, path, () => mkdirAt(parent, base, 0o755));
-        if (wasWhiteout && this.#style === "overlay") setOpaque(parent, base);
-      }
-    }
-    this.#directories.set(path, entry);
-  }
-
-  #makeLink(parent: number, base: string, path: string, entry: TarEntry): void {
-    const target = cleanPath(
-      entry.linkName,
-      () => new BreakoutError(`invalid hardlink ${quote(entry.name)} -> ${quote(entry.linkName)}`),
-    );
-    if (target === path) return;
-    const slash = target.lastIndexOf("/");
-    const name = target.slice(slash + 1);
-    const from = slash < 0 ? this.#root : this.#parents.find(target.slice(0, slash));
-    if (from === undefined || name === "") throw new SyscallError("link", 2, textOf(entry.linkName));
-    this.#make(parent, base, path, () => linkAt(from, name, parent, base));
-  }
-
-  /** Makes something of a name that may be taken by an earlier member: the later one replaces it. */
-  #make(parent: number, base: string, path: string, make: () => boolean): void {
-    if (make()) return;
-    this.#clear(parent, base, path);
-    if (!make()) throw new SyscallError("create", 17, textOf(path));
-  }
-
-  #clear(parent: number, base: string, path: string): void {
-    const existing = statAt(parent, base);
-    if (existing === undefined) return;
-    // Other paths must not go on leading into what is removed or, through a link, elsewhere now.
-    if (isDirectory(existing) || isSymlink(existing)) this.#parents.forgetAll();
-    if (!isDirectory(existing)) {
-      unlinkAt(parent, base, "file");
-      return;
-    }
-    removeTree(parent, base);
-    for (const known of this.#directories.keys())
-      if (known === path || known.startsWith(`${path}/`)) this.#directories.delete(known);
-  }
-
-  #rootEntry(entry: TarEntry): void {
-    if (entry.type !== "directory") throw new BreakoutError(`${quote(entry.name)} is not a directory`);
-    this.#directories.set("", entry);
-    this.#applyTo(this.#root, ".", entry);
+  protected override afterReplace(existing: FileFacts, parent: number, base: string): void {
+    if (isWhiteout(existing) && this.#style === "overlay") setOpaque(parent, base);
   }
 
   #whiteout(path: string, base: string, entry: TarEntry): void {
     if (base.startsWith(".wh..wh.") && base !== opaqueMarker) return;
     const hidden = base.slice(whiteoutPrefix.length);
     if (hidden === "" || hidden === "." || hidden === "..") throw new BreakoutError(`invalid whiteout ${quote(path)}`);
-    const parent = this.#parent(path);
+    const parent = this.parentOf(path);
     if (this.#style === "files") {
       const fd = createAt(parent, base, O_WRONLY | O_CREAT | O_EXCL, 0o600);
       if (fd !== undefined) closeFast(fd);
@@ -235,52 +60,10 @@ export class LayerUnpacker implements TarSink {
       if (existing !== undefined && isDirectory(existing)) setOpaque(parent, hidden);
     }
   }
-
-  /** Attributes of what is not a file: a file's go through its fd. */
-  #applyTo(parent: number, base: string, entry: TarEntry): void {
-    chownAt(parent, base, entry.uid, entry.gid);
-    if (entry.type !== "symlink") chmodAt(parent, base, entry.mode);
-    setXattrs(entry, (key, value) => setXattrAt(parent, base, key, value));
-    if (entry.type !== "directory") setTimeAt(parent, base, entry.mtimeSeconds, entry.mtimeNanos);
-  }
-}
-
-/** Sets what a member brings along, through `set`. */
-function setXattrs(entry: TarEntry, set: (key: string, value: Buffer) => void): void {
-  for (const [key, value] of entry.xattrs ?? []) {
-    // Overlayfs's own marks, set by a stranger, would redirect it into other directories.
-    if (/^(trusted|user)\.overlay\./.test(key) || key.includes("\0")) continue;
-    try {
-      set(key, value);
-    } catch (thrown) {
-      const { code } = thrown as { code?: string };
-      // The file system keeps no such attribute, or none on a file of this type.
-      if (code !== "EOPNOTSUPP" && !(code === "EPERM" && entry.type !== "file")) throw thrown;
-    }
-  }
 }
 
 function setOpaque(parent: number, base: string): void {
   setXattrAt(parent, base, "trusted.overlay.opaque", Buffer.from("y"));
-}
-
-/** `text` in Go's quotes, for messages. */
-function quote(name: string): string {
-  return JSON.stringify(textOf(name));
-}
-
-/**
- * A member's name without its leading slashes, dots and `..`; empty for the layer's root.
- * Throws BreakoutError where `..` climbs above the root.
- */
-function cleanPath(name: string, refusal = () => new BreakoutError(`${quote(name)} is outside of "/"`)): string {
-  const parts: string[] = [];
-  for (const part of name.split("/")) {
-    if (part === "" || part === ".") continue;
-    if (part !== "..") parts.push(part);
-    else if (parts.pop() === undefined && !name.startsWith("/")) throw refusal();
-  }
-  return parts.join("/");
 }
 
 /** Refuses a symbolic link whose target, seen from where the link is, climbs above the layer's root. */

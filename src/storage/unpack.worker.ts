@@ -7,14 +7,16 @@ import type { FileChange } from "./changes.ts";
 import { compress } from "./compress.ts";
 import { copyLayers } from "./copy.ts";
 import { decompress } from "./decompress.ts";
+import { Extractor } from "./extract.ts";
 import { layerLimitBytes } from "./layer-limit.ts";
-import { changesOf, exportTree, packLayer } from "./pack-tasks.ts";
+import { changesOf, packLayer, sendArchive } from "./pack-tasks.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type {
   AppendTask,
   CompressTask,
   CopiedBytes,
   CopyTarget,
+  ExtractTask,
   FromWorker,
   HashTask,
   PackResult,
@@ -126,8 +128,12 @@ async function perform(
       return packLayer(task, inbox);
     case "changes":
       return changesOf(task, inbox);
+    case "extract":
+      await extract(id, task, inbox);
+      return undefined;
     case "export":
-      await exportTree(task, inbox, (chunk) => {
+    case "archive":
+      await sendArchive(task, inbox, (chunk) => {
         const message: FromWorker = { id, kind: "output", chunk };
         self.postMessage(message, [chunk.buffer as ArrayBuffer]);
       });
@@ -204,6 +210,18 @@ async function compressFile(id: number, { path, copyTo }: CompressTask, inbox: I
     return copy.result;
   } finally {
     copy.close();
+  }
+}
+
+async function extract(id: number, { target }: ExtractTask, inbox: Inbox): Promise<void> {
+  const extractor = new Extractor(target);
+  try {
+    const reader = new TarReader(extractor, { names: "latin1" });
+    await decompress(tapped(id, inbox.chunks(), undefined, inbox), (chunk) => reader.push(chunk));
+    reader.finish();
+    extractor.finish();
+  } finally {
+    extractor.dispose();
   }
 }
 

@@ -1,6 +1,8 @@
 /** What the daemon and its storage workers say to each other. */
 import type { NewTarEntry } from "../lib/tar-writer.ts";
 import type { ChangedTree, FileChange } from "./changes.ts";
+import type { ExtractTarget } from "./extract.ts";
+import type { ArchiveSource } from "./pack.ts";
 import type { WhiteoutStyle } from "./unpack.ts";
 
 /** A file to which bytes are written as they come. */
@@ -74,6 +76,18 @@ export interface ExportTask {
   placeholders: NewTarEntry[];
 }
 
+/** Sends the archive of one path as an export task does. */
+export interface ArchiveTask {
+  kind: "archive";
+  source: ArchiveSource;
+}
+
+/** Extracts what comes as chunk messages, compressed or not. The target's fds are open for as long as the task runs. */
+export interface ExtractTask {
+  kind: "extract";
+  target: ExtractTarget;
+}
+
 export interface ChangesTask {
   kind: "changes";
   tree: ChangedTree;
@@ -88,6 +102,8 @@ export type Task =
   | CopyTask
   | PackTask
   | ExportTask
+  | ArchiveTask
+  | ExtractTask
   | ChangesTask;
 
 export interface UnpackResult {
