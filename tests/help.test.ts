@@ -9,10 +9,10 @@ const spoken = Bun.spawnSync(["docker", "--version"]).stdout.toString().startsWi
 
 const words = (text: string) => text.trim().split(/\s+/);
 const direct =
-  words(`commit create diff export run start stop restart kill pause unpause rm rename wait attach exec logs ps inspect top
+  words(`commit cp create diff export run start stop restart kill pause unpause rm rename wait attach exec logs ps inspect top
   port load save import pull images tag rmi events info version update stats history login logout search`);
 const ofContainer =
-  words(`commit create diff export run start stop restart kill pause unpause rm remove rename wait attach exec logs ls
+  words(`commit cp create diff export run start stop restart kill pause unpause rm remove rename wait attach exec logs ls
   list ps inspect top port update stats prune`);
 const ofImage = words("load save import pull ls list inspect tag rm remove prune history");
 const ofManifest = words("create annotate inspect push rm");

@@ -1,6 +1,7 @@
 /** Containers (Engine API, tag Container). */
-import type { PathStat } from "../containers/archive.ts";
+
 import { invalidParameter, notImplemented } from "../lib/errors.ts";
+import type { ContainerPathStat } from "../wire/engine-api.ts";
 import { joinStreams, streamType } from "./attachment.ts";
 import { ClientGone, readStream } from "./body.ts";
 import { ClientStream } from "./client-stream.ts";
@@ -139,7 +140,7 @@ function pathOf({ query }: Exchange): string {
   return path;
 }
 
-const statHeader = (stat: PathStat) => ({
+const statHeader = (stat: ContainerPathStat) => ({
   "X-Docker-Container-Path-Stat": Buffer.from(JSON.stringify(stat)).toString("base64"),
 });
 
@@ -149,7 +150,7 @@ async function statPath(containers: ContainersRoom, exchange: Exchange): Promise
 
 async function readArchive(containers: ContainersRoom, exchange: Exchange): Promise<void> {
   let client: ClientStream | undefined;
-  const begin = (stat: PathStat) => {
+  const begin = (stat: ContainerPathStat) => {
     client = exchange.stream("application/x-tar", 200, statHeader(stat));
   };
   const take = async (piece: Uint8Array) => {

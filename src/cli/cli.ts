@@ -3,7 +3,7 @@ import { windowSize } from "../kernel/terminal.ts";
 import { FlagError, type FlagSpec, HelpRequested, type ParsedFlags, parseFlags } from "../lib/flags.ts";
 import { type ArgCount, type Command, StatusError } from "./command.ts";
 import { Context, print } from "./context.ts";
-import { commandHelp, groupHelp, type HelpSection } from "./help.ts";
+import { commandHelp, groupHelp, type HelpSection, usageOf } from "./help.ts";
 import { type CommandEntry, type CommandGroup, commands, groups } from "./tree.ts";
 
 const version = "0.1.0";
@@ -127,7 +127,7 @@ async function runCommand(
     flags = parseFlags(command.flags, argv, { interspersed: command.interspersed !== false });
   } catch (error) {
     if (error instanceof HelpRequested) return printHelp(commandHelp(program, path, command, helpColumns()));
-    throw flagError(error, path, `${path} ${command.usage}`);
+    throw flagError(error, path, usageOf(program, path, command));
   }
   for (const line of flags.warnings) print(1, `${line}\n`);
   checkArgs(program, path, command, flags.args.length);
@@ -140,7 +140,7 @@ function checkArgs(program: string, path: string, command: Command, count: numbe
   // Docker's client refers to its help in three ways, depending on the rule that was broken.
   const refer = max === undefined ? "See" : min === 0 && max > 0 ? "SRun" : "Run";
   throw new Error(
-    `${program}: '${path}' ${argsSentence(command.args)}\n\nUsage:  ${path} ${command.usage}\n\n` +
+    `${program}: '${path}' ${argsSentence(command.args)}\n\nUsage:  ${usageOf(program, path, command)}\n\n` +
       `${refer} '${path} --help' for more information`,
   );
 }

@@ -11,13 +11,18 @@ export interface HelpSection {
 
 /** Help of a single command. `path` is how it was called, with the program: `docker container run`. */
 export function commandHelp(program: string, path: string, command: Command, columns: number): string {
-  let text = `Usage:  ${path} ${command.usage}\n\n${command.long ?? command.short}\n`;
+  let text = `Usage:  ${usageOf(program, path, command)}\n\n${command.long ?? command.short}\n`;
   if (command.experimental) text += `\n${experimentalNote(path)}`;
   if (command.aliases !== undefined) {
     text += `\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`;
   }
   const flags = flagTable(command.flags, columns);
   return flags === "" ? text : `${text}\nOptions:\n${flags}`;
+}
+
+/** How a command is called; where there are several ways, each after the first has a line of its own. */
+export function usageOf(program: string, path: string, command: Command): string {
+  return `${path} ${command.usage.replaceAll("\n\tdocker ", `\n\t${program} `)}`;
 }
 
 /** Help of a group of commands, or of the program itself. `globalFlags` are the program's own. */

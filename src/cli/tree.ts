@@ -43,6 +43,7 @@ const attach: CommandEntry = { name: "attach", load: () => import("./commands/at
 const exec: CommandEntry = { name: "exec", load: () => import("./commands/exec.ts") };
 const logs: CommandEntry = { name: "logs", load: () => import("./commands/logs.ts") };
 const commit: CommandEntry = { name: "commit", load: () => import("./commands/commit.ts") };
+const cp: CommandEntry = { name: "cp", load: () => import("./commands/cp.ts") };
 const diff: CommandEntry = { name: "diff", load: () => import("./commands/diff.ts") };
 const exportFiles: CommandEntry = { name: "export", load: () => import("./commands/export.ts") };
 const update: CommandEntry = { name: "update", load: () => import("./commands/update.ts") };
@@ -78,6 +79,7 @@ export const commands: CommandEntry[] = [
   { ...info, section: "common" },
   attach,
   commit,
+  cp,
   create,
   diff,
   exportFiles,
@@ -126,6 +128,7 @@ export const groups: CommandGroup[] = [
     commands: [
       attach,
       commit,
+      cp,
       create,
       diff,
       exec,

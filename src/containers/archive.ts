@@ -6,25 +6,13 @@ import { SyscallError } from "../kernel/libc.ts";
 import { BrigError, invalidParameter, notFound, systemError } from "../lib/errors.ts";
 import { formatRfc3339Nano } from "../lib/time.ts";
 import { resolveUser } from "../runtime/user.ts";
-import { isDirectory, isSymlink } from "../storage/tree.ts";
 import { storageWorkers } from "../storage/worker-pool.ts";
-import type { MountPoint } from "../wire/engine-api.ts";
+import { isDirectory, isSymlink } from "../trees/tree.ts";
+import type { ContainerPathStat, MountPoint } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import type { Rooms } from "./rooms.ts";
 import { type ContainerView, withView } from "./view.ts";
-
-/** What the header X-Docker-Container-Path-Stat holds. */
-export interface PathStat {
-  name: string;
-  size: number;
-  /** Go's os.FileMode. */
-  mode: number;
-  /** RFC 3339 with nanoseconds. */
-  mtime: string;
-  /** Where a symbolic link leads, all links on the way resolved; empty for everything else. */
-  linkTarget: string;
-}
 
 /** PUT /containers/{id}/archive */
 export interface ExtractRequest {
@@ -39,7 +27,7 @@ export interface ExtractRequest {
 }
 
 /** HEAD /containers/{id}/archive. Throws notFound in Docker's words. `called` is how the client names the container. */
-export function statPath(rooms: Rooms, container: Container, called: string, path: string): Promise<PathStat> {
+export function statPath(rooms: Rooms, container: Container, called: string, path: string): Promise<ContainerPathStat> {
   return withView(rooms, container, (view) =>
     inPlaceOf(called, path, () => {
       const found = openAtPath(view, archivePath(path));
@@ -58,7 +46,7 @@ export async function readArchive(
   container: Container,
   called: string,
   path: string,
-  begin: (stat: PathStat) => void,
+  begin: (stat: ContainerPathStat) => void,
   take: (piece: Uint8Array) => Promise<void> | void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -106,10 +94,7 @@ export async function extractArchive(
       if (rootFd === view.rootFd) checkWritable(container, resolved);
       const owner = request.copyUIDGID ? ownerFor(container, view) : "archive";
       const target = { dirFd: fd, rootFd, path: resolved, replacesDirectories: !request.noOverwriteDirNonDir, owner };
-      await storageWorkers.run(
-        { kind: "extract", target },
-        { source, signal: AbortSignal.any([signal, view.signal]) },
-      );
+      await storageWorkers.run({ kind: "extract", target }, { source, signal: AbortSignal.any([signal, view.signal]) });
     } finally {
       closeFast(fd);
     }
@@ -180,7 +165,7 @@ function lookUpInMemory(
 }
 
 /** Opens what is at a path itself, a symbolic link as such. Throws SyscallError, with ENOENT where there is nothing. */
-function openAtPath(view: ContainerView, path: string): Found & { stat: PathStat; isDirectory: boolean } {
+function openAtPath(view: ContainerView, path: string): Found & { stat: ContainerPathStat; isDirectory: boolean } {
   const found = lookUp(view, path, O_PATH | O_NOFOLLOW);
   if (found === undefined) throw new SyscallError("lstat", 2, path);
   try {
@@ -194,7 +179,7 @@ function openAtPath(view: ContainerView, path: string): Found & { stat: PathStat
   }
 }
 
-function pathStat(path: string, facts: FileFacts, linkTarget: string): PathStat {
+function pathStat(path: string, facts: FileFacts, linkTarget: string): ContainerPathStat {
   return {
     name: path.endsWith("/.") ? "." : posix.basename(path) || "/",
     size: facts.size,

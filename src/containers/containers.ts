@@ -4,13 +4,14 @@ import { BrigError } from "../lib/errors.ts";
 import type { Attachment } from "../runtime/console.ts";
 import type {
   ContainerInspectResponse,
+  ContainerPathStat,
   ContainerSummary,
   ContainerTopResponse,
   ContainerUpdateResponse,
   ContainerWaitResponse,
   FilesystemChange,
 } from "../wire/engine-api.ts";
-import { type ExtractRequest, extractArchive, type PathStat, readArchive, statPath } from "./archive.ts";
+import { type ExtractRequest, extractArchive, readArchive, statPath } from "./archive.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
 import { type CommitRequest, commitContainer } from "./commit.ts";
 import type { Container } from "./container.ts";
@@ -129,7 +130,7 @@ export class Containers {
   }
 
   /** What is at a path of the container. */
-  statPath(nameOrId: string, path: string): Promise<PathStat> {
+  statPath(nameOrId: string, path: string): Promise<ContainerPathStat> {
     return statPath(this.#rooms, this.find(nameOrId), nameOrId, path);
   }
 
@@ -137,7 +138,7 @@ export class Containers {
   readArchive(
     nameOrId: string,
     path: string,
-    begin: (stat: PathStat) => void,
+    begin: (stat: ContainerPathStat) => void,
     take: (piece: Uint8Array) => Promise<void> | void,
     signal: AbortSignal,
   ): Promise<void> {

@@ -6,7 +6,7 @@ import { fdPath, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY } from "../kerne
 import { cloneMounts, MS_BIND, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount, unmount } from "../kernel/mount.ts";
 import { processStartTime } from "../kernel/process.ts";
 import { conflict } from "../lib/errors.ts";
-import { DirectoryCache } from "../storage/tree.ts";
+import { DirectoryCache } from "../trees/tree.ts";
 import type { Container } from "./container.ts";
 import { removeBundle } from "./exit.ts";
 import { fillVolumes } from "./mounts.ts";

@@ -2,11 +2,11 @@
 import { closeSync, openSync } from "node:fs";
 import { closeFast, textOf } from "../kernel/at.ts";
 import { O_DIRECTORY, O_PATH } from "../kernel/files.ts";
+import { isDirectory, isWhiteout, keptXattrs, namesIn, openDirectoryAt } from "../trees/tree.ts";
+import { type TreeEntry, walkTree } from "../trees/walk.ts";
 import type { WritableTree } from "./driver.ts";
 import { isOpaque, type LowerDirectory, type LowerEntry, LowerLayers } from "./lower.ts";
-import { isDirectory, isWhiteout, keptXattrs, namesIn, openDirectoryAt } from "./tree.ts";
 import type { WhiteoutStyle } from "./unpack.ts";
-import { type TreeEntry, walkTree } from "./walk.ts";
 
 /** Kinds of change as the API numbers them: `C`, `A` and `D` of `docker diff`. */
 export const changeKinds = { changed: 0, added: 1, deleted: 2 } as const;

@@ -22,7 +22,7 @@ import {
 } from "../kernel/at.ts";
 import { O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_RDONLY, O_WRONLY } from "../kernel/files.ts";
 import { SyscallError } from "../kernel/libc.ts";
-import { isDirectory, isRegular, isSymlink, namesIn, openDirectoryAt, removeTree } from "./tree.ts";
+import { isDirectory, isRegular, isSymlink, namesIn, openDirectoryAt, removeTree } from "../trees/tree.ts";
 
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { type FileFacts, statAt, xattrAt } from "../kernel/at.ts";
 import { O_DIRECTORY, O_PATH } from "../kernel/files.ts";
-import { isDirectory, isWhiteout, keptXattrs } from "./tree.ts";
+import { isDirectory, isWhiteout, keptXattrs } from "../trees/tree.ts";
 import type { WhiteoutStyle } from "./unpack.ts";
 
 const whiteoutPrefix = ".wh.";

@@ -2,8 +2,9 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { TarReader } from "../lib/tar.ts";
+import { membersOfPath, membersOfTree, packTar } from "../trees/pack.ts";
 import { type FileChange, listChanges } from "./changes.ts";
-import { membersOfLayer, membersOfPath, membersOfTree, packTar } from "./pack.ts";
+import { membersOfLayer } from "./pack-layer.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type { ArchiveTask, ChangesTask, ExportTask, PackResult, PackTask } from "./worker-protocol.ts";
 
@@ -65,9 +66,8 @@ export async function sendArchive(
   inbox: TaskInbox,
   send: (piece: Buffer) => void,
 ): Promise<void> {
-  const members =
-    task.kind === "archive" ? membersOfPath(task.source) : membersOfTree(task.rootFd, task.placeholders);
-  const pieces = packTar(members, true);
+  const members = task.kind === "archive" ? membersOfPath(task.source) : membersOfTree(task.rootFd, task.placeholders);
+  const pieces = packTar(members, { isKept: true, wholeSeconds: task.kind === "archive" });
   try {
     for (;;) {
       await inbox.wanted();

@@ -3,8 +3,8 @@ import { closeSync, openSync } from "node:fs";
 import { chownAt, closeFast, createAt, type FileFacts, mknodAt, setXattrAt, statAt } from "../kernel/at.ts";
 import { O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, S_IFCHR } from "../kernel/files.ts";
 import type { TarEntry } from "../lib/tar.ts";
-import { DirectoryCache, isDirectory, isWhiteout } from "./tree.ts";
-import { BreakoutError, quote, TreeUnpacker } from "./unpack-tree.ts";
+import { DirectoryCache, isDirectory, isWhiteout } from "../trees/tree.ts";
+import { BreakoutError, quote, TreeUnpacker } from "../trees/unpack-tree.ts";
 
 /** How whiteouts are written to disk: see SnapshotDriver. */
 export type WhiteoutStyle = "overlay" | "files";

@@ -1,8 +1,8 @@
 /** What the daemon and its storage workers say to each other. */
 import type { NewTarEntry } from "../lib/tar-writer.ts";
+import type { ExtractTarget } from "../trees/extract.ts";
+import type { ArchiveSource } from "../trees/pack.ts";
 import type { ChangedTree, FileChange } from "./changes.ts";
-import type { ExtractTarget } from "./extract.ts";
-import type { ArchiveSource } from "./pack.ts";
 import type { WhiteoutStyle } from "./unpack.ts";
 
 /** A file to which bytes are written as they come. */

@@ -1076,3 +1076,15 @@ export interface VolumeListResponse {
   Volumes?: Volume[];
   Warnings?: string[];
 }
+
+/** What the header X-Docker-Container-Path-Stat holds. */
+export interface ContainerPathStat {
+  name: string;
+  size: number;
+  /** Go's os.FileMode. */
+  mode: number;
+  /** RFC 3339 with nanoseconds. */
+  mtime: string;
+  /** Where a symbolic link leads, all links on the way resolved; empty for everything else. */
+  linkTarget: string;
+}

@@ -15,8 +15,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { O_DIRECTORY, O_PATH } from "../kernel/files.ts";
 import { TarReader } from "../lib/tar.ts";
+import { membersOfTree, packBytes, packTar } from "../trees/pack.ts";
 import { listChanges } from "./changes.ts";
-import { membersOfLayer, membersOfTree, packBytes, packTar } from "./pack.ts";
+import { membersOfLayer } from "./pack-layer.ts";
 
 let root: string;
 beforeEach(() => {
@@ -34,7 +35,7 @@ const changedTree = () => ({
 function archive(): Buffer {
   const fd = openSync(join(root, "tree"), O_PATH | O_DIRECTORY);
   try {
-    return Buffer.concat([...packTar(membersOfTree(fd), true)]);
+    return Buffer.concat([...packTar(membersOfTree(fd), { isKept: true })]);
   } finally {
     closeSync(fd);
   }
@@ -70,7 +71,7 @@ test("pieces are full but for the last, whatever the sizes of files are", () => 
     3 * packBytes,
   ].entries())
     writeFileSync(join(root, "tree", `f${index}`), Buffer.alloc(size, index));
-  const pieces = [...packTar(membersOfLayer(changedTree()), true)].map(({ length }) => length);
+  const pieces = [...packTar(membersOfLayer(changedTree()), { isKept: true })].map(({ length }) => length);
   expect(pieces.slice(0, -1).every((length) => length === packBytes)).toBe(true);
   writeFileSync(join(root, "all.tar"), archive());
   const compared = Bun.spawnSync(["tar", "-df", join(root, "all.tar"), "-C", join(root, "tree")]);
@@ -86,7 +87,7 @@ test("a file that shrinks or grows while it is read keeps the archive whole", ()
     writeFileSync(path, Buffer.alloc(3 * packBytes, "x"));
     writeFileSync(join(root, "tree/z"), "after");
     const pieces: Buffer[] = [];
-    for (const piece of packTar(membersOfLayer(changedTree()), true)) {
+    for (const piece of packTar(membersOfLayer(changedTree()), { isKept: true })) {
       if (pieces.length === 0) writeFileSync(path, Buffer.alloc(then, "y"));
       pieces.push(piece);
     }
@@ -97,7 +98,7 @@ test("a file that shrinks or grows while it is read keeps the archive whole", ()
 
 test("a name that begins like a whiteout is left out of a layer, and kept in an export", () => {
   for (const name of [".wh.x", ".wh..wh..opq", "kept"]) writeFileSync(join(root, "tree", name), "");
-  expect(namesIn(Buffer.concat([...packTar(membersOfLayer(changedTree()), true)]))).toEqual(["kept"]);
+  expect(namesIn(Buffer.concat([...packTar(membersOfLayer(changedTree()), { isKept: true })]))).toEqual(["kept"]);
   expect(namesIn(archive())).toEqual([".wh..wh..opq", ".wh.x", "kept"]);
 });
 

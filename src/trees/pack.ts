@@ -1,11 +1,10 @@
-/** Trees as tar archives: what export sends, and what becomes a layer. */
+/** Trees of files as tar archives. */
 import { readSync } from "node:fs";
 import { closeFast, dataRuns, type FileFacts, openAt, readlinkAt, statAt } from "../kernel/at.ts";
 import { O_NONBLOCK, O_RDONLY } from "../kernel/files.ts";
 import type { TarType } from "../lib/tar.ts";
 import type { SparseRun } from "../lib/tar-sparse.ts";
 import { type NewTarEntry, storedBytes, tarEnd, tarHeader, tarPadding } from "../lib/tar-writer.ts";
-import { type ChangedTree, layerMembers } from "./changes.ts";
 import { isRegular, keptXattrs } from "./tree.ts";
 import { type TreeEntry, walkTree } from "./walk.ts";
 
@@ -23,25 +22,6 @@ export const packBytes = 1 << 20;
 /** A hole that is smaller is sent as zeros. */
 const holeBytes = 64 * 1024;
 const runsLimit = 10_000;
-
-/** Members of a layer: `.wh.` files for what is gone. */
-export function* membersOfLayer(tree: ChangedTree): Generator<PackedMember> {
-  for (const member of layerMembers(tree)) {
-    if (member.kind === "entry") {
-      // A file that is really called so cannot be told from a whiteout.
-      if (member.entry.name.startsWith(".wh.")) continue;
-      const packed = memberOf(member.entry);
-      if (packed !== undefined) yield packed;
-      continue;
-    }
-    const slash = member.path.lastIndexOf("/") + 1;
-    const name =
-      member.kind === "opaque"
-        ? `${member.path}/.wh..wh..opq`
-        : `${member.path.slice(0, slash)}.wh.${member.path.slice(slash)}`;
-    yield { entry: { name, type: "file", mode: 0o600, size: 0 } };
-  }
-}
 
 /**
  * Members of a whole tree. `placeholders` stand for what is mounted over it: files and links replace whatever file is
@@ -85,7 +65,7 @@ export function* membersOfPath({ dirFd, name, as }: ArchiveSource): Generator<Pa
 }
 
 /** undefined for what no archive can hold, sockets, and for what has vanished. */
-function memberOf({ path, name, dirFd, facts }: TreeEntry): PackedMember | undefined {
+export function memberOf({ path, name, dirFd, facts }: TreeEntry): PackedMember | undefined {
   const type = typeOf(facts);
   if (type === undefined) return undefined;
   const { uid, gid, mtimeSeconds, mtimeNanos } = facts;
@@ -122,12 +102,21 @@ const typeOf = (facts: FileFacts) => types.get(facts.mode & 0o170000);
 const hasVanished = (thrown: unknown) =>
   ["ENOENT", "ENOTDIR", "ELOOP", "EINVAL", "ENXIO"].includes((thrown as { code?: string }).code ?? "");
 
+export interface PackOptions {
+  /** Each piece has memory of its own. Else it is good until the next one is asked for. */
+  isKept?: boolean;
+  /** Times without their fractions, as Docker's cp has them: most members then need one header, not two. */
+  wholeSeconds?: boolean;
+}
+
 /**
- * The archive of members, in pieces of at most `packBytes`. A piece is good until the next one is asked for, unless
- * `isKept`: then each has memory of its own. Files that vanish before they are opened are left out; those that shrink
+ * The archive of members, in pieces of at most `packBytes`. Files that vanish before they are opened are left out; those that shrink
  * while they are read end in zeros.
  */
-export function* packTar(members: Iterable<PackedMember>, isKept = false): Generator<Buffer> {
+export function* packTar(
+  members: Iterable<PackedMember>,
+  { isKept = false, wholeSeconds = false }: PackOptions = {},
+): Generator<Buffer> {
   let piece = Buffer.allocUnsafeSlow(packBytes);
   let used = 0;
   const full = () => {
@@ -158,6 +147,7 @@ export function* packTar(members: Iterable<PackedMember>, isKept = false): Gener
   /** By identity: the name of what is in the archive already. */
   const sent = new Map<string, string>();
   for (const { entry, file, identity } of members) {
+    if (wholeSeconds) entry.mtimeNanos = 0;
     const first = identity === undefined ? undefined : sent.get(identity);
     if (first !== undefined || file === undefined) {
       const link = { type: "link", linkName: first, xattrs: undefined } as const;
@@ -170,7 +160,8 @@ export function* packTar(members: Iterable<PackedMember>, isKept = false): Gener
     try {
       const facts = statAt(fd, "");
       if (facts === undefined || !isRegular(facts)) continue;
-      const { size, mtimeSeconds, mtimeNanos } = facts;
+      const { size, mtimeSeconds } = facts;
+      const mtimeNanos = wholeSeconds ? 0 : facts.mtimeNanos;
       const runs = runsOf(fd, facts, file.name);
       const xattrs = keptXattrs(file.dirFd, file.name);
       yield* put(tarHeader({ ...entry, size, mtimeSeconds, mtimeNanos, xattrs }, { names: "latin1", runs }));
