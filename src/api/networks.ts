@@ -1,22 +1,65 @@
 /** Networks (Engine API, tag Network). */
 import { invalidParameter, notFound } from "../lib/errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { networkFilter } from "./network-filter.ts";
+import { networkFilter, networkPruneFilter } from "./network-filter.ts";
 import { filtersOf, stringOf } from "./query.ts";
+import { networkConnectBody, networkCreateBody, networkDisconnectBody } from "./request-shapes.ts";
 import type { ApiRooms, NetworksRoom } from "./rooms.ts";
 import type { Route } from "./router.ts";
 
 /** What Go reads as a boolean; stricter than Docker's other parameters. */
 const booleanWord = /^(?:[01tf]|true|false)$/i;
 
-export function networkRoutes({ networks }: ApiRooms): Route[] {
+export function networkRoutes({ networks, containers }: ApiRooms): Route[] {
   return [
     {
       method: "GET",
       path: "/networks",
-      handle: (exchange) => exchange.json(200, networks.list().filter(networkFilter(filtersOf(exchange.query)))),
+      handle: (exchange) =>
+        exchange.json(200, networks.list().filter(networkFilter(filtersOf(exchange.query), networks))),
+    },
+    {
+      method: "POST",
+      path: "/networks/create",
+      async handle(exchange) {
+        exchange.json(201, networks.create((await exchange.body(networkCreateBody)) ?? {}));
+      },
+    },
+    {
+      method: "POST",
+      path: "/networks/prune",
+      handle(exchange) {
+        const removed = networks.prune(networkPruneFilter(filtersOf(exchange.query)));
+        exchange.json(200, { NetworksDeleted: removed.length === 0 ? null : removed });
+      },
     },
     { method: "GET", path: "/networks/{id}", handle: (exchange) => inspect(networks, exchange) },
+    {
+      method: "DELETE",
+      path: "/networks/{id}",
+      handle(exchange) {
+        networks.remove(exchange.name);
+        exchange.empty(204);
+      },
+    },
+    {
+      method: "POST",
+      path: "/networks/{id}/connect",
+      async handle(exchange) {
+        const body = await exchange.body(networkConnectBody);
+        await containers.connect(body?.Container ?? "", exchange.name, body?.EndpointConfig ?? {});
+        exchange.empty(200);
+      },
+    },
+    {
+      method: "POST",
+      path: "/networks/{id}/disconnect",
+      async handle(exchange) {
+        const body = await exchange.body(networkDisconnectBody);
+        await containers.disconnect(body?.Container ?? "", exchange.name);
+        exchange.empty(200);
+      },
+    },
   ];
 }
 
@@ -26,8 +69,8 @@ function inspect(networks: NetworksRoom, exchange: Exchange): void {
     throw invalidParameter(
       `invalid value for verbose: ${verbose}: strconv.ParseBool: parsing ${JSON.stringify(verbose)}: invalid syntax`,
     );
-  const network = networks.inspect(exchange.name);
+  const { Status, ...network } = networks.inspect(exchange.name);
   const scope = stringOf(exchange.query, "scope");
   if (scope !== undefined && scope !== network.Scope) throw notFound(`network ${exchange.name} not found`);
-  exchange.json(200, network);
+  exchange.json(200, exchange.minor >= 52 ? { ...network, Status } : network);
 }

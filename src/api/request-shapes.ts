@@ -2,6 +2,7 @@
 import type { ExecConfig } from "../containers/exec.ts";
 import type { LoginRequest } from "../images/login.ts";
 import type {
+  ConfigReference,
   ContainerConfig,
   DeviceMapping,
   DeviceRequest,
@@ -9,8 +10,13 @@ import type {
   EndpointSettings,
   HealthConfig,
   HostConfig,
+  IPAM,
+  IPAMConfig,
   Mount,
   MountType,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkDisconnectRequest,
   NetworkingConfig,
   OCIPlatform,
   PortBinding,
@@ -375,3 +381,43 @@ export const authConfig = struct<LoginRequest>("AuthConfig", {
   identitytoken: string(),
   registrytoken: string(),
 });
+
+/** POST /networks/create */
+export const networkCreateBody: Shape<NetworkCreateRequest> = struct<NetworkCreateRequest>("CreateRequest", {
+  Name: string(),
+  Driver: string(),
+  Scope: string(),
+  Internal: boolean,
+  Attachable: boolean,
+  Ingress: boolean,
+  ConfigOnly: boolean,
+  ConfigFrom: struct<ConfigReference>("ConfigReference", { Network: string() }),
+  IPAM: struct<IPAM>("IPAM", {
+    Driver: string(),
+    Options: labels,
+    Config: list(
+      struct<IPAMConfig>("IPAMConfig", {
+        Subnet: string(),
+        IPRange: string(),
+        Gateway: string(),
+        AuxiliaryAddresses: labels,
+      }),
+    ),
+  }),
+  EnableIPv4: boolean,
+  EnableIPv6: boolean,
+  Options: labels,
+  Labels: labels,
+});
+
+/** POST /networks/{id}/connect */
+export const networkConnectBody: Shape<NetworkConnectRequest> = struct<NetworkConnectRequest>("ConnectRequest", {
+  Container: string(),
+  EndpointConfig: endpointSettings,
+});
+
+/** POST /networks/{id}/disconnect */
+export const networkDisconnectBody: Shape<NetworkDisconnectRequest> = struct<NetworkDisconnectRequest>(
+  "DisconnectRequest",
+  { Container: string(), Force: boolean },
+);

@@ -10,8 +10,10 @@ export type ContainersRoom = Pick<
   Containers,
   | "attach"
   | "commit"
+  | "connect"
   | "create"
   | "diff"
+  | "disconnect"
   | "execCreate"
   | "execInspect"
   | "execResize"
@@ -69,7 +71,7 @@ export type ImagesRoom = Pick<
   | "save"
   | "tag"
 >;
-export type NetworksRoom = Pick<Networks, "inspect" | "list">;
+export type NetworksRoom = Pick<Networks, "create" | "inspect" | "list" | "prune" | "remove" | "resolve">;
 export type VolumesRoom = Pick<Volumes, "create" | "get" | "list" | "listWithUsage" | "prune" | "remove">;
 
 export interface SystemRoom {

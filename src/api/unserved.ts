@@ -26,19 +26,14 @@ function noSwarm(method: Route["method"], path: string): Route {
 
 export const unservedRoutes: Route[] = [
   notYet("POST", "/build"),
-  // Nothing can be built yet, so there is no cache; and no networks but Docker's own three.
+  // Nothing can be built yet, so there is no cache.
   {
     method: "POST",
     path: "/build/prune",
     handle: (exchange) => exchange.json(200, { CachesDeleted: null, SpaceReclaimed: 0 }),
   },
-  { method: "POST", path: "/networks/prune", handle: (exchange) => exchange.json(200, { NetworksDeleted: null }) },
   notYet("POST", "/build/cancel"),
   notYet("POST", "/session"),
-  notYet("POST", "/networks/create"),
-  notYet("POST", "/networks/{id}/connect"),
-  notYet("POST", "/networks/{id}/disconnect"),
-  notYet("DELETE", "/networks/{id}"),
   { method: "GET", path: "/plugins", handle: (exchange) => exchange.json(200, []) },
   notYet("GET", "/plugins/privileges"),
   notYet("POST", "/plugins/pull"),

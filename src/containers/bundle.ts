@@ -106,7 +106,10 @@ function writeEtcFiles(rooms: Rooms, { id, config, hostConfig }: ContainerRecord
   const hostNetwork = sandbox?.namespacePath === undefined;
   const hostname = config.Hostname ?? "";
   const domainname = config.Domainname ?? "";
-  const addresses = Object.values(sandbox?.endpoints ?? {}).flatMap(({ IPAddress }) => IPAddress || []);
+  const endpoints = Object.values(sandbox?.endpoints ?? {});
+  const addresses = endpoints.flatMap(({ IPAddress, GlobalIPv6Address }) =>
+    [IPAddress, GlobalIPv6Address].flatMap((address) => address || []),
+  );
   writeFileSync(
     etcFile(settings, id, "hosts"),
     hostsFile({
@@ -114,7 +117,7 @@ function writeEtcFiles(rooms: Rooms, { id, config, hostConfig }: ContainerRecord
       domainname,
       addresses,
       extraHosts: hostConfig.ExtraHosts ?? [],
-      hostGateway: networks.hostGateway,
+      hostGateways: networks.hostGateways,
       base: hostNetwork ? hostHostsFile() : undefined,
     }),
   );
@@ -127,7 +130,7 @@ function writeEtcFiles(rooms: Rooms, { id, config, hostConfig }: ContainerRecord
       dnsOptions: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : settings.dnsOptions,
       host: hostResolvConf(),
       hostNetwork,
-      ipv6: false,
+      ipv6: endpoints.some(({ GlobalIPv6Address }) => GlobalIPv6Address),
     }),
   );
 }

@@ -9,11 +9,13 @@ import type {
   ContainerTopResponse,
   ContainerUpdateResponse,
   ContainerWaitResponse,
+  EndpointSettings,
   FilesystemChange,
 } from "../wire/engine-api.ts";
 import { type ExtractRequest, extractArchive, readArchive, statPath } from "./archive.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
 import { type CommitRequest, commitContainer } from "./commit.ts";
+import { connectContainer, disconnectContainer } from "./connect.ts";
 import type { Container } from "./container.ts";
 import { type CreateRequest, createContainer } from "./create.ts";
 import { diffContainer } from "./diff.ts";
@@ -153,6 +155,15 @@ export class Containers {
   /** Makes an image of a container, and returns the image's id. */
   commit(nameOrId: string, request: CommitRequest): Promise<string> {
     return commitContainer(this.#rooms, this.find(nameOrId), request);
+  }
+
+  /** Puts a container on a network, by the name or id of each. */
+  connect(nameOrId: string, network: string, settings: EndpointSettings): Promise<void> {
+    return connectContainer(this.#rooms, this.find(nameOrId), network, settings);
+  }
+
+  disconnect(nameOrId: string, network: string): Promise<void> {
+    return disconnectContainer(this.#rooms, this.find(nameOrId), network);
   }
 
   prune(filters: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }> {

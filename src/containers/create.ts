@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expectMove } from "../kernel/cgroups.ts";
 import { invalidParameter, messageOf } from "../lib/errors.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
-import type { ContainerConfig, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
 import { checkCreateRequest } from "./check-request.ts";
 import { Container } from "./container.ts";
@@ -54,7 +54,8 @@ export async function createContainer(
   for (const link of hostConfig.Links ?? []) findOther(rooms, link.split(":")[0]!);
   // Clients call the default network by a name of their own.
   const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
-  const endpoints = onDefault === undefined ? named : { bridge: onDefault, ...named };
+  const endpoints: Record<string, EndpointSettings> = onDefault === undefined ? named : { bridge: onDefault, ...named };
+  if (!networkMode.startsWith("container:")) endpoints[networkMode] ??= {};
   networks.check(hostConfig, { EndpointsConfig: endpoints }, config);
   // A container on another's network has the other's host name: bundle.ts.
   if (!networkMode.startsWith("container:"))
@@ -116,12 +117,11 @@ export function isAnonymous(volumeName: string | undefined): boolean {
 }
 
 /** What was asked for by hand and will not happen. */
-function unservedWarnings({ config, hostConfig }: CreateRequest): string[] {
+function unservedWarnings({ config }: CreateRequest): string[] {
   const warnings: string[] = [];
   const [check] = config.Healthcheck?.Test ?? [];
   if (check !== undefined && check !== "NONE")
     warnings.push("Health checks are not run yet: the container has no health");
-  if (hostConfig.Links?.length) warnings.push("Links are not supported yet: the linked containers have no names here");
   return warnings;
 }
 

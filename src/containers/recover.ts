@@ -101,6 +101,7 @@ export async function settle(
   for (const container of live) {
     watchLogSize(rooms, container);
     rooms.networks.rename(container.id, container.name);
+    followNetworks(rooms, container);
   }
   for (const [container, end] of ended)
     await handleExit(rooms, container, end).catch((error) =>
@@ -120,6 +121,24 @@ export async function settle(
         warn(`container ${container.name} could not be removed: ${messageOf(error)}`),
       );
   }
+}
+
+/** Killed while a container came to a network or left one: its record follows what its namespace has. */
+function followNetworks(rooms: Rooms, container: Container): void {
+  const places = rooms.networks.placesOf(container.id);
+  if (places === undefined) return;
+  const { endpoints } = container.record;
+  const nameOf = (key: string) => {
+    try {
+      return rooms.networks.resolve(key).name;
+    } catch {
+      return key;
+    }
+  };
+  const known = Object.keys(endpoints).map(nameOf).sort().join("\n");
+  if (known === Object.keys(places).sort().join("\n")) return;
+  container.record.endpoints = places;
+  rooms.store.save(container);
 }
 
 /** Last part, when clients are served: starts what its policy wants running. Failures are the container's own. */

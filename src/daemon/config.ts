@@ -14,7 +14,7 @@ import { parseProfile } from "../runtime/seccomp.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import { configKeys, refusedKeys, warningFor } from "./config-keys.ts";
 import { type ConfigFile, checkConflicts, flagOf, mapOf, readConfigFile, Settings } from "./config-source.ts";
-import { checkMirror, defaultConfigFile, parseHost } from "./options.ts";
+import { checkMirror, type DefaultNetworkOption, defaultConfigFile, parseHost } from "./options.ts";
 
 /** An OCI runtime by its name in HostConfig.Runtime. */
 export interface RuntimeOption {
@@ -149,6 +149,18 @@ function addressPools(value: unknown): { base: string; size: number }[] {
   });
 }
 
+function networkOptions(value: unknown): DefaultNetworkOption[] {
+  const wrong = () => invalidParameter('invalid default-network-opts: it is a map of {"driver": {"option": "value"}}');
+  if (!isObject(value)) throw wrong();
+  return Object.entries(value).flatMap(([driver, options]) => {
+    if (!isObject(options)) throw wrong();
+    return Object.entries(options).map(([name, option]) => {
+      if (typeof option !== "string") throw wrong();
+      return { driver, name, value: option };
+    });
+  });
+}
+
 function ulimitsOf(value: unknown): Required<Ulimit>[] {
   const wrong = () => invalidParameter('invalid default-ulimits: it is a map of {"Name", "Soft", "Hard"}');
   if (!isObject(value)) throw wrong();
@@ -220,18 +232,25 @@ function networkOf(settings: Settings): NetworkOptions {
   return {
     bridge: settings.string("bridge"),
     bip: optional(settings.string("bip")),
+    bip6: optional(settings.string("bip6")),
     fixedCidr: optional(settings.string("fixed-cidr")),
+    fixedCidr6: optional(settings.string("fixed-cidr-v6")),
+    ipv6: settings.bool("ipv6"),
+    defaultGateway: optional(settings.string("default-gateway")),
+    defaultGateway6: optional(settings.string("default-gateway-v6")),
     defaultAddressPools: settings.parsed("default-address-pools", addressPools),
     mtu: atLeast(settings.int("mtu"), 0, "default MTU") || undefined,
+    defaultNetworkOptions: settings.parsed<DefaultNetworkOption>("default-network-opts", networkOptions),
     icc: settings.bool("icc"),
     ipForward: settings.bool("ip-forward"),
+    allowDirectRouting: settings.bool("allow-direct-routing"),
     ipMasquerade: settings.bool("ip-masq"),
     packetFilter: settings.bool("iptables"),
     publishAddress,
     dns: addresses(settings.strings("dns")),
     dnsSearch: domains(settings.strings("dns-search")),
     dnsOptions: settings.strings("dns-opts"),
-    hostGatewayIp: addresses(gateways.map(String))[0],
+    hostGatewayIps: addresses(gateways.map(String)),
   };
 }
 

@@ -137,7 +137,7 @@ export class Daemon {
     const warn = (message: string) => this.#log.warn(message);
     const runtimes = Object.keys(this.#config.runtimes).map((name) => this.#runtimeFor(name));
     const { live, ended } = await findRunning(this.#rooms, warn);
-    this.#networks.start(live.map(({ id }) => ({ containerId: id })));
+    this.#networks.start(live.map(({ id, record }) => ({ containerId: id, pid: record.state.pid })));
     await removeStrays(this.#rooms, runtimes, live, warn);
     await settle(this.#rooms, runtimes, live, ended, warn);
     this.#mended.resolve();

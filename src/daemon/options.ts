@@ -89,6 +89,21 @@ export function parseAddressPool(value: string): { base: string; size: number } 
   return { base, size };
 }
 
+/** An option of all new networks of a driver. */
+export interface DefaultNetworkOption {
+  driver: string;
+  name: string;
+  value: string;
+}
+
+/** An option as `--default-network-opt` writes it: DRIVER=NAME=VALUE. */
+export function parseNetworkOption(text: string): DefaultNetworkOption {
+  const [driver = "", name = "", ...rest] = text.split("=");
+  if (driver === "" || name === "" || rest.length === 0)
+    throw new Error(`invalid default network option: ${text} (it is DRIVER=NAME=VALUE)`);
+  return { driver, name, value: rest.join("=") };
+}
+
 /** A runtime as `--add-runtime` writes it: NAME=PATH. */
 export function parseRuntime(value: string): { name: string; path: string } {
   const at = value.indexOf("=");
@@ -102,9 +117,11 @@ export const defaultConfigFile = "/etc/brig/daemon.json";
 /** Every flag of `brig daemon`. A default is shown by help and holds where neither flag nor file say otherwise. */
 export const daemonFlags: FlagSpec[] = [
   { ...list("add-runtime", "Register an additional OCI compatible runtime", parseRuntime), value: "runtime" },
+  booleanFlag("allow-direct-routing", "Allow published ports to be reached at the container's own address"),
   list("allow-nondistributable-artifacts", "Allow push of nondistributable artifacts to registry"),
   list("authorization-plugin", "Authorization plugins to load"),
   text("bip", "IPv4 address for the default bridge"),
+  text("bip6", "IPv6 address for the default bridge"),
   { ...text("bridge", "Attach containers to a network bridge", "brig0"), short: "b" },
   list("cdi-spec-dir", "CDI specification directories to use"),
   text("cgroup-parent", "Set parent cgroup for all containers"),
@@ -118,7 +135,16 @@ export const daemonFlags: FlagSpec[] = [
   },
   text("default-cgroupns-mode", 'Default mode for containers cgroup namespace ("host" | "private")', "private"),
   { ...text("default-gateway", "Container default gateway IPv4 address"), value: "ip", parse: address },
+  {
+    ...text("default-gateway-v6", "Container default gateway IPv6 address"),
+    value: "ip",
+    parse: address,
+  },
   text("default-ipc-mode", 'Default mode for containers ipc ("shareable" | "private")', "private"),
+  {
+    ...list("default-network-opt", "Default network options", parseNetworkOption),
+    value: "driver=name=value",
+  },
   text("default-runtime", "Default OCI runtime for containers", "crun"),
   { ...text("default-shm-size", "Default shm size for containers", "64MiB"), value: "bytes", parse: parseMemoryBytes },
   { ...list("default-ulimit", "Default ulimits for containers", parseUlimit), value: "ulimit" },

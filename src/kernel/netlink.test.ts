@@ -41,7 +41,13 @@ test("bridges, pairs, addresses and routes are made, listed and removed", () => 
   });
   expect(netlink.ports(bridge.index)).toMatchObject([{ name: "veth0", master: bridge.index, up: true, kind: "veth" }]);
   const inside = insideNetworkNamespace(peer, () => new Netlink());
-  inside.configureContainer("eth0", Uint8Array.of(10, 9, 0, 2), 24, Uint8Array.of(10, 9, 0, 1));
+  inside.configureContainer([
+    {
+      name: "eth0",
+      addresses: [{ address: Uint8Array.of(10, 9, 0, 2), prefixLength: 24 }],
+      gateways: [Uint8Array.of(10, 9, 0, 1)],
+    },
+  ]);
   expect(inside.link("eth0")).toMatchObject({ up: true, mtu: 1400, mac: "02:42:00:00:00:02" });
   expect(inside.routes()).toContainEqual(
     expect.objectContaining({ prefixLength: 0, gateway: Uint8Array.of(10, 9, 0, 1), table: 254 }),

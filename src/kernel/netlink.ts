@@ -69,6 +69,11 @@ export interface Answer {
 }
 
 export const u8 = (value: number): Buffer => Buffer.of(value);
+export const u16 = (value: number): Buffer => {
+  const bytes = Buffer.allocUnsafe(2);
+  bytes.writeUInt16LE(value);
+  return bytes;
+};
 export const u32 = (value: number): Buffer => {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32LE(value);

@@ -8,6 +8,7 @@ import {
   readText,
   text,
   u8,
+  u16,
   u32,
 } from "./netlink.ts";
 
@@ -19,6 +20,7 @@ const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const NLM_F_REPLACE = 0x100;
 const NLM_F_EXCL = 0x200;
@@ -32,6 +34,7 @@ const IFF_UP = 1;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
@@ -47,6 +50,10 @@ const IFLA_BRPORT_ISOLATED = 33;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
 const VETH_INFO_PEER = 1;
+const IFLA_VLAN_ID = 1;
+const IFLA_MACVLAN_MODE = 1;
+const IFLA_IPVLAN_MODE = 1;
+const IFLA_IPVLAN_FLAGS = 2;
 const RTEXT_FILTER_SKIP_STATS = 8;
 
 const IFA_ADDRESS = 1;
@@ -63,6 +70,8 @@ const RTA_TABLE = 15;
 const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_LINK = 253;
+const RT_SCOPE_NOWHERE = 255;
 const RTN_UNICAST = 1;
 
 const ifinfomsgBytes = 16;
@@ -101,6 +110,35 @@ export interface Route {
   table: number;
   type: number;
   metric: number;
+}
+
+/** An address as an interface gets it: 4 or 16 bytes. */
+export interface AddressWithPrefix {
+  address: Uint8Array;
+  prefixLength: number;
+}
+
+/** What an interface in a container's namespace gets. */
+export interface InterfaceConfig {
+  name: string;
+  addresses: AddressWithPrefix[];
+  /** Default routes through it: at most one of each family. */
+  gateways: Gateway[];
+}
+
+/** Where a default route leads: the gateway's address, or for a link that needs none its family. */
+export type Gateway = Uint8Array | 4 | 6;
+
+/** An interface on top of another one, in the namespace of a container. */
+export interface StackedLink {
+  name: string;
+  /** Index of the link below, in the namespace this is called in. */
+  parent: number;
+  mtu: number;
+  mac: string | undefined;
+  /** Numbers of linux/if_link.h: MACVLAN_MODE_…, IPVLAN_MODE_… and IPVLAN_F_…. */
+  kind: { name: "macvlan"; mode: number } | { name: "ipvlan"; mode: number; flags: number };
+  namespaceFd: number;
 }
 
 /** A pair of connected interfaces: one here on a bridge, the other in a namespace. */
@@ -172,27 +210,16 @@ export class Netlink {
   /** Creates a bridge that is up. Throws EEXIST where the name is taken. */
   createBridge(name: string, mac: string, mtu: number, alias: string): void {
     this.#socket.transact([
-      {
-        type: RTM_NEWLINK,
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-        header: linkHeader(),
-        attributes: [
-          [IFLA_IFNAME, text(name)],
+      createLink(
+        name,
+        [
           [IFLA_ADDRESS, macBytes(mac)],
           [IFLA_MTU, u32(mtu)],
           [IFLA_LINKINFO, [[IFLA_INFO_KIND, text("bridge")]]],
         ],
-        subject: `create bridge ${name}`,
-      },
-      {
-        type: RTM_NEWLINK,
-        header: linkHeader(),
-        attributes: [
-          [IFLA_IFNAME, text(name)],
-          [IFLA_IFALIAS, text(alias)],
-        ],
-        subject: `alias of ${name}`,
-      },
+        "bridge",
+      ),
+      setAlias(name, alias),
       ...upWithoutLinkLocal(name),
     ]);
   }
@@ -209,12 +236,9 @@ export class Netlink {
       ]),
     ]);
     const requests: Request[] = [
-      {
-        type: RTM_NEWLINK,
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-        header: linkHeader(),
-        attributes: [
-          [IFLA_IFNAME, text(name)],
+      createLink(
+        name,
+        [
           [IFLA_MTU, u32(mtu)],
           [IFLA_MASTER, u32(master)],
           [
@@ -225,8 +249,8 @@ export class Netlink {
             ],
           ],
         ],
-        subject: `create veth ${name}`,
-      },
+        "veth",
+      ),
     ];
     const port: Attribute[] = [];
     if (hairpin) port.push([IFLA_BRPORT_MODE, u8(1)]);
@@ -255,14 +279,109 @@ export class Netlink {
     this.#socket.transact([loopbackUp]);
   }
 
-  /** Brings `lo` and an interface up, gives it its address and the namespace its default route. */
-  configureContainer(name: string, address: Uint8Array, prefixLength: number, gateway: Uint8Array | undefined): void {
-    const [answer] = this.#socket.transact([getLink(name), linkUp(name), loopbackUp]);
-    const index = answer === undefined ? undefined : parseLink(answer)?.index;
-    if (index === undefined) throw new Error(`no interface ${name} in the container's namespace`);
-    const requests = [newAddress(index, address, prefixLength)];
-    if (gateway !== undefined) requests.push(newDefaultRoute(index, gateway));
-    this.#socket.transact(requests);
+  /** Creates a VLAN's link on another one, and brings it up. Throws EEXIST where the name is taken. */
+  createVlan(name: string, parent: number, id: number, alias: string): void {
+    const vlan: Attribute = [
+      IFLA_LINKINFO,
+      [
+        [IFLA_INFO_KIND, text("vlan")],
+        [IFLA_INFO_DATA, [[IFLA_VLAN_ID, u16(id)]]],
+      ],
+    ];
+    this.#socket.transact([
+      createLink(name, [[IFLA_LINK, u32(parent)], vlan], "vlan"),
+      setAlias(name, alias),
+      linkUp(name),
+    ]);
+  }
+
+  /** Creates a link that leads nowhere. Throws EOPNOTSUPP where the kernel has none. */
+  createDummy(name: string, alias: string): void {
+    this.#socket.transact([
+      createLink(name, [[IFLA_LINKINFO, [[IFLA_INFO_KIND, text("dummy")]]]], "dummy"),
+      setAlias(name, alias),
+      linkUp(name),
+    ]);
+  }
+
+  /** Creates a macvlan or ipvlan in a container's namespace. Throws EOPNOTSUPP where the kernel has none. */
+  createStacked({ name, parent, mtu, mac, kind, namespaceFd }: StackedLink): void {
+    const data: Attribute[] =
+      kind.name === "macvlan"
+        ? [[IFLA_MACVLAN_MODE, u32(kind.mode)]]
+        : [
+            [IFLA_IPVLAN_MODE, u16(kind.mode)],
+            [IFLA_IPVLAN_FLAGS, u16(kind.flags)],
+          ];
+    const attributes: Attribute[] = [
+      [IFLA_LINK, u32(parent)],
+      [IFLA_MTU, u32(mtu)],
+      [IFLA_NET_NS_FD, u32(namespaceFd)],
+      [
+        IFLA_LINKINFO,
+        [
+          [IFLA_INFO_KIND, text(kind.name)],
+          [IFLA_INFO_DATA, data],
+        ],
+      ],
+    ];
+    if (mac !== undefined) attributes.push([IFLA_ADDRESS, macBytes(mac)]);
+    this.#socket.transact([createLink(name, attributes, kind.name)]);
+  }
+
+  /** Makes a link a port of a bridge. */
+  setMaster(name: string, master: number): void {
+    this.#socket.transact([
+      {
+        type: RTM_NEWLINK,
+        header: linkHeader(),
+        attributes: [
+          [IFLA_IFNAME, text(name)],
+          [IFLA_MASTER, u32(master)],
+        ],
+        subject: `${name} on link ${master}`,
+      },
+      linkUp(name),
+    ]);
+  }
+
+  /** Brings `lo` and interfaces up, gives them their addresses and the namespace its default routes. */
+  configureContainer(interfaces: InterfaceConfig[]): void {
+    const answers = this.#socket.transact([
+      ...interfaces.map(({ name }) => getLink(name)),
+      ...interfaces.map(({ name }) => linkUp(name)),
+      loopbackUp,
+    ]);
+    const requests = interfaces.flatMap(({ name, addresses, gateways }, at) => {
+      const answer = answers[at];
+      const index = answer === undefined ? undefined : parseLink(answer)?.index;
+      if (index === undefined) throw new Error(`no interface ${name} in the container's namespace`);
+      return [
+        ...addresses.map(({ address, prefixLength }) => newAddress(index, address, prefixLength)),
+        ...gateways.map((gateway) => newDefaultRoute(index, gateway)),
+      ];
+    });
+    if (requests.length > 0) this.#socket.transact(requests);
+  }
+
+  /** Makes a link the way of the default route of the gateway's family. */
+  setDefaultRoute(linkIndex: number, gateway: Gateway): void {
+    this.#socket.transact([newDefaultRoute(linkIndex, gateway)]);
+  }
+
+  /** Removes the default route of a family in the main table. Returns whether there was one. */
+  deleteDefaultRoute(family: 4 | 6): boolean {
+    const header = routeHeader(family);
+    header[6] = RT_SCOPE_NOWHERE;
+    header[7] = 0;
+    header[5] = 0;
+    try {
+      this.#socket.transact([{ type: RTM_DELROUTE, header, subject: "delete default route" }]);
+      return true;
+    } catch (error) {
+      if ((error as { code?: string }).code === "ESRCH") return false;
+      throw error;
+    }
   }
 
   /** Brings an interface up and sets its MTU. */
@@ -314,10 +433,10 @@ export class Netlink {
     );
   }
 
-  /** Every IPv4 route of every table. */
-  routes(): Route[] {
+  /** Every route of a family, of every table. */
+  routes(family: 4 | 6 = 4): Route[] {
     const header = Buffer.alloc(rtmsgBytes);
-    header[0] = AF_INET;
+    header[0] = family === 4 ? AF_INET : AF_INET6;
     return this.#socket.dump({ type: RTM_GETROUTE, header, subject: "routes" }, parseRoute);
   }
 
@@ -340,6 +459,28 @@ function upWithoutLinkLocal(name: string): Request[] {
     { type: RTM_NEWLINK, header: linkHeader(), attributes: [[IFLA_IFNAME, text(name)], withoutLinkLocal], subject },
     linkUp(name),
   ];
+}
+
+function createLink(name: string, attributes: Attribute[], kind: string): Request {
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    header: linkHeader(),
+    attributes: [[IFLA_IFNAME, text(name)], ...attributes],
+    subject: `create ${kind} ${name}`,
+  };
+}
+
+function setAlias(name: string, alias: string): Request {
+  return {
+    type: RTM_NEWLINK,
+    header: linkHeader(),
+    attributes: [
+      [IFLA_IFNAME, text(name)],
+      [IFLA_IFALIAS, text(alias)],
+    ],
+    subject: `alias of ${name}`,
+  };
 }
 
 function linkUp(name: string): Request {
@@ -418,23 +559,24 @@ function broadcastOf(address: Uint8Array, prefixLength: number): Uint8Array {
   return address.map((byte, index) => byte | (0xff >> Math.min(8, Math.max(0, prefixLength - 8 * index))));
 }
 
-function newDefaultRoute(linkIndex: number, gateway: Uint8Array): Request {
+function routeHeader(family: 4 | 6): Buffer {
   const header = Buffer.alloc(rtmsgBytes);
-  header[0] = gateway.length === 4 ? AF_INET : AF_INET6;
+  header[0] = family === 4 ? AF_INET : AF_INET6;
   header[4] = RT_TABLE_MAIN;
   header[5] = RTPROT_BOOT;
   header[6] = RT_SCOPE_UNIVERSE;
   header[7] = RTN_UNICAST;
-  return {
-    type: RTM_NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-    header,
-    attributes: [
-      [RTA_GATEWAY, gateway],
-      [RTA_OIF, u32(linkIndex)],
-    ],
-    subject: "default route",
-  };
+  return header;
+}
+
+function newDefaultRoute(linkIndex: number, gateway: Gateway): Request {
+  const family = typeof gateway === "number" ? gateway : gateway.length === 4 ? 4 : 6;
+  const header = routeHeader(family);
+  const attributes: Attribute[] = [[RTA_OIF, u32(linkIndex)]];
+  if (typeof gateway === "number") {
+    if (family === 4) header[6] = RT_SCOPE_LINK;
+  } else attributes.unshift([RTA_GATEWAY, gateway]);
+  return { type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, header, attributes, subject: "default route" };
 }
 
 function parseLink({ type, body }: Answer): Link | undefined {

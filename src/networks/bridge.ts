@@ -1,108 +1,112 @@
-/** The default bridge: its subnet, its link, the kernel's settings it needs. */
+/** A bridge's link: made, brought to what it should be, and the kernel's settings it needs. */
 import { randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
-import { isIPv4 } from "node:net";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Link, Netlink } from "../kernel/rtnetlink.ts";
-import { invalidParameter, systemError } from "../lib/errors.ts";
+import { systemError } from "../lib/errors.ts";
 import {
-  contains,
-  formatSubnet,
-  ipv4Bytes,
-  ipv4OfBytes,
-  overlap,
-  parseCidr,
-  parseIpv4,
+  type Address,
+  addressBytes,
+  addressOfBytes,
+  bytesOfAddress,
+  type Family,
   type Subnet,
   subnetOf,
 } from "./addresses.ts";
 import { hostResolvConf } from "./files.ts";
-import { chooseSubnet } from "./ipam.ts";
-import type { NetworkOptions } from "./settings.ts";
+import { isLinkName } from "./options.ts";
 
 const RTN_UNICAST = 1;
 const defaultMtu = 1500;
 const smallestMtu = 68;
-const largestMtu = 65535;
-/** Tells the bridges that Brig has made, and may change and remove, from those it was only told to use. */
-const ownAlias = "brig";
+/** The same on every bridge, as Docker has it: neighbours are asked from it. */
+const linkLocalGateway = addressBytes("fe80::1")!;
+
+/** What a bridge should be. */
+export interface BridgeSpec {
+  name: string;
+  mtu: number;
+  /** Tells the bridges this daemon has made, and may change and remove, from all others. */
+  alias: string;
+  /** Its own addresses, with the prefix length of their subnets. At most one of each family. */
+  addresses: { address: Address; prefixLength: number }[];
+}
 
 /** A bridge that is up. */
 export interface Bridge {
-  name: string;
   index: number;
+  mtu: number;
   /** Whether Brig has made it. */
   own: boolean;
-  mtu: number;
-  subnet: Subnet;
-  /** Address of the host on it. */
-  gateway: number;
-  /** Where containers' addresses are taken from. */
-  range: Subnet;
 }
 
-/** Whether a text can be the name of a link: as the kernel has it, without signs that mean something to others. */
-export function isBridgeName(name: string): boolean {
-  return /^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}$/.test(name);
-}
-
-/**
- * Brings the default bridge to what it should be, creating it where it is not there.
- * `remembered` is the gateway with its prefix length of the last time; it is kept where the options allow it.
- */
-export function bringUpBridge(netlink: Netlink, options: NetworkOptions, remembered: string | undefined): Bridge {
-  const { bridge: name } = options;
-  if (!isBridgeName(name)) throw invalidParameter(`invalid name of a bridge: ${JSON.stringify(name)}`);
+/** Brings a bridge to what it should be, creating it where it is not there. */
+export function bringUpBridge(netlink: Netlink, { name, mtu, alias, addresses }: BridgeSpec): Bridge {
   let link = netlink.link(name);
   if (link !== undefined && link.kind !== "bridge") throw systemError(`${name} is there already and is not a bridge`);
-  const mtu = chooseMtu(netlink, options);
-  const { subnet, gateway } = chooseGateway(netlink, options, link, remembered);
   if (link === undefined) {
-    netlink.createBridge(name, randomMac(), mtu, ownAlias);
+    netlink.createBridge(name, randomMac(), mtu, alias);
     link = netlink.link(name);
     if (link === undefined) throw systemError(`${name} was removed while it was set up`);
   }
   const { index } = link;
-  const own = link.alias === ownAlias;
+  const own = isOwn(link, alias);
   if (own) netlink.setLink(index, mtu);
-  let present = false;
-  for (const { linkIndex, address, prefixLength } of netlink.addresses()) {
-    if (linkIndex !== index || address.length !== 4) continue;
-    if (ipv4OfBytes(address) === gateway && prefixLength === subnet.prefixLength) present = true;
-    else if (own) netlink.deleteAddress(index, address, prefixLength);
+  const wanted = addresses.map(({ address, prefixLength }) => ({ bytes: bytesOfAddress(address), prefixLength }));
+  if (wanted.some(({ bytes }) => bytes.length === 16)) {
+    writeSetting(`net/ipv6/conf/${name}/disable_ipv6`, "0");
+    writeSetting(`net/ipv6/conf/${name}/accept_ra`, "0");
+    wanted.push({ bytes: linkLocalGateway, prefixLength: 64 });
   }
-  if (!present) netlink.addAddress(index, ipv4Bytes(gateway), subnet.prefixLength);
-  // So that 127.0.0.1 can be a client of a published port. The table's chain `unspoof` closes what this opens.
+  for (const present of netlink.addresses()) {
+    if (present.linkIndex !== index) continue;
+    const at = wanted.findIndex(
+      ({ bytes, prefixLength }) =>
+        Buffer.compare(bytes, present.address) === 0 && prefixLength === present.prefixLength,
+    );
+    if (at >= 0) wanted.splice(at, 1);
+    else if (own) netlink.deleteAddress(index, present.address, present.prefixLength);
+  }
+  for (const { bytes, prefixLength } of wanted) netlink.addAddress(index, bytes, prefixLength);
+  // So that 127.0.0.1 can be a client of a published port. The packet filter's table closes what this opens.
   writeSetting(`net/ipv4/conf/${name}/route_localnet`, "1");
-  return { name, index, own, mtu: own ? mtu : link.mtu, subnet, gateway, range: chooseRange(options, subnet) };
+  return { index, own, mtu: own ? mtu : link.mtu };
+}
+
+/** Whether this daemon made a link. */
+export function isOwn(link: Link, alias: string): boolean {
+  return link.alias === alias;
 }
 
 /** Names of bridges that other engines have made for their containers. */
-export function bridgesOfOthers(netlink: Netlink, own: string): string[] {
+export function bridgesOfOthers(netlink: Netlink, own: Set<string>): string[] {
   return netlink
     .links()
-    .filter(({ kind, name }) => kind === "bridge" && name !== own && isBridgeName(name))
+    .filter(({ kind, name }) => kind === "bridge" && !own.has(name) && isLinkName(name))
     .map(({ name }) => name)
     .filter((name) => /^(docker0|br-[0-9a-f]{12}|podman\d+|cni-podman\d+)$/.test(name));
 }
 
-/** Whether the host forwards IPv4 between its links. */
-export function forwards(): boolean {
-  return readSetting("net/ipv4/ip_forward") === "1";
+/** Whether the host forwards packets of a family between its links. */
+export function forwards(family: Family): boolean {
+  return readSetting(forwardingSetting(family)) === "1";
 }
 
-export function turnOnForwarding(): void {
-  writeSetting("net/ipv4/ip_forward", "1");
+export function turnOnForwarding(family: Family): void {
+  // A router ignores router advertisements unless it is told not to: the host would lose its own addresses.
+  if (family === 6) for (const name of linksThatListen()) writeSetting(`net/ipv6/conf/${name}/accept_ra`, "2");
+  writeSetting(forwardingSetting(family), "1");
 }
 
-function chooseMtu(netlink: Netlink, { mtu }: NetworkOptions): number {
-  if (mtu === undefined || mtu === 0) return uplinkMtu(netlink);
-  if (!Number.isInteger(mtu) || mtu < smallestMtu || mtu > largestMtu)
-    throw invalidParameter(`invalid MTU: ${mtu} (must be between ${smallestMtu} and ${largestMtu})`);
-  return mtu;
+const forwardingSetting = (family: Family) => (family === 4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding");
+
+function linksThatListen(): string[] {
+  return readdirSync("/proc/sys/net/ipv6/conf").filter(
+    (name) => name !== "all" && name !== "lo" && readSetting(`net/ipv6/conf/${name}/accept_ra`) === "1",
+  );
 }
 
 /** MTU of the link the default route leads out of. */
-function uplinkMtu(netlink: Netlink): number {
+export function uplinkMtu(netlink: Netlink): number {
   const [uplink] = netlink
     .routes()
     .filter(({ prefixLength, type, linkIndex }) => prefixLength === 0 && type === RTN_UNICAST && linkIndex !== 0)
@@ -111,58 +115,25 @@ function uplinkMtu(netlink: Netlink): number {
   return link === undefined ? defaultMtu : Math.max(smallestMtu, link.mtu);
 }
 
-function chooseGateway(
-  netlink: Netlink,
-  options: NetworkOptions,
-  link: Link | undefined,
-  remembered: string | undefined,
-): { subnet: Subnet; gateway: number } {
-  const parse = (text: string) => {
-    const cidr = parseCidr(text);
-    return cidr === undefined ? undefined : { subnet: cidr.subnet, gateway: cidr.address };
-  };
-  if (options.bip !== undefined && options.bip !== "") {
-    const chosen = parse(options.bip);
-    if (chosen === undefined) throw invalidParameter(`invalid CIDR address: ${options.bip}`);
-    const { subnet, gateway } = chosen;
-    if (subnet.prefixLength > 30 || gateway === subnet.base)
-      throw invalidParameter(`--bip ${options.bip} leaves no address for a container, or is the network's own`);
-    return chosen;
-  }
-  const existing = netlink
-    .addresses()
-    .find(({ linkIndex, address }) => linkIndex === link?.index && address.length === 4);
-  if (existing !== undefined) {
-    const gateway = ipv4OfBytes(existing.address);
-    return { subnet: subnetOf(gateway, existing.prefixLength), gateway };
-  }
-  const taken = subnetsInUse(netlink, link);
-  const before = parse(remembered ?? "");
-  if (before !== undefined && !taken.some((other) => overlap(other, before.subnet))) return before;
-  const subnet = chooseSubnet(options.defaultAddressPools, taken);
-  return { subnet, gateway: subnet.base + 1 };
-}
-
-/** What a new subnet must stay clear of: routes, addresses, name servers. */
-function subnetsInUse(netlink: Netlink, own: Link | undefined): Subnet[] {
+/** What a new subnet must stay clear of: routes, addresses, name servers. `except` is the index of a link that does not count. */
+export function subnetsInUse(netlink: Netlink, except: number | undefined): Subnet[] {
   const taken: Subnet[] = [];
-  for (const { destination, prefixLength, linkIndex } of netlink.routes())
-    if (prefixLength > 0 && destination.length === 4 && linkIndex !== own?.index)
-      taken.push(subnetOf(ipv4OfBytes(destination), prefixLength));
+  for (const family of [4, 6] as const)
+    for (const { destination, prefixLength, linkIndex } of netlink.routes(family))
+      if (prefixLength > 0 && destination.length > 0 && linkIndex !== except && !isEverywhere(destination))
+        taken.push(subnetOf(addressOfBytes(destination), prefixLength));
   for (const { address, prefixLength, linkIndex } of netlink.addresses())
-    if (address.length === 4 && linkIndex !== own?.index) taken.push(subnetOf(ipv4OfBytes(address), prefixLength));
-  for (const [, server] of hostResolvConf().matchAll(/^nameserver\s+(\S+)/gm))
-    if (isIPv4(server!)) taken.push(subnetOf(parseIpv4(server!)!, 32));
+    if (linkIndex !== except && !isEverywhere(address)) taken.push(subnetOf(addressOfBytes(address), prefixLength));
+  for (const [, server] of hostResolvConf().matchAll(/^nameserver\s+(\S+)/gm)) {
+    const bytes = addressBytes(server!);
+    if (bytes !== undefined) taken.push(subnetOf(addressOfBytes(bytes), bytes.length * 8));
+  }
   return taken;
 }
 
-function chooseRange({ fixedCidr }: NetworkOptions, subnet: Subnet): Subnet {
-  if (fixedCidr === undefined || fixedCidr === "") return subnet;
-  const range = parseCidr(fixedCidr)?.subnet;
-  if (range === undefined) throw invalidParameter(`invalid CIDR address: ${fixedCidr}`);
-  if (range.prefixLength < subnet.prefixLength || !contains(subnet, range.base))
-    throw invalidParameter(`--fixed-cidr ${fixedCidr} is not within the bridge's subnet ${formatSubnet(subnet)}`);
-  return range;
+/** Link-local and multicast addresses are on every link, and nobody's subnet. */
+function isEverywhere(address: Uint8Array): boolean {
+  return address.length === 16 && (address[0] === 0xff || (address[0] === 0xfe && (address[1]! & 0xc0) === 0x80));
 }
 
 function randomMac(): string {
@@ -175,6 +146,11 @@ function readSetting(name: string): string {
   return readFileSync(`/proc/sys/${name}`, "utf8").trim();
 }
 
-function writeSetting(name: string, value: string): void {
-  if (readSetting(name) !== value) writeFileSync(`/proc/sys/${name}`, value);
+/** Writes a setting under /proc/sys, unless it has that value. A kernel without it (IPv6 switched off) is left alone. */
+export function writeSetting(name: string, value: string): void {
+  try {
+    if (readSetting(name) !== value) writeFileSync(`/proc/sys/${name}`, value);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { hostnameFile, hostsFile, resolvConf } from "./files.ts";
 
-const plain = { hostname: "box", domainname: "", addresses: ["10.0.0.2"], extraHosts: [], hostGateway: "10.0.0.1" };
+const plain = { hostname: "box", domainname: "", addresses: ["10.0.0.2"], extraHosts: [], hostGateways: ["10.0.0.1"] };
 
 test("/etc/hosts has Docker's lines in Docker's order", () => {
   const file = hostsFile({

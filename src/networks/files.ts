@@ -16,8 +16,8 @@ export interface HostsInput {
   addresses: string[];
   /** As the API has them: `name:address`, `name=address`, and `host-gateway` for an address. */
   extraHosts: string[];
-  /** What `host-gateway` stands for. */
-  hostGateway: string;
+  /** What `host-gateway` stands for: an address, or one of each family. */
+  hostGateways: string[];
   /** Linked containers of the default bridge. */
   links?: { address: string; names: string[] }[];
   /** The host's own file, where the container is on the host's network. */
@@ -30,7 +30,7 @@ export function hostsFile({
   domainname,
   addresses,
   extraHosts,
-  hostGateway,
+  hostGateways,
   links,
   base,
 }: HostsInput): string {
@@ -47,9 +47,9 @@ export function hostsFile({
       : [base.replace(/\n*$/, "")];
   for (const extraHost of extraHosts) {
     const { name, address } = parseExtraHost(extraHost);
-    if (address === "host-gateway" && hostGateway === "")
+    if (address === "host-gateway" && hostGateways.length === 0)
       throw invalidParameter("unable to derive the IP value for host-gateway");
-    lines.push(`${address === "host-gateway" ? hostGateway : address}\t${name}`);
+    for (const target of address === "host-gateway" ? hostGateways : [address]) lines.push(`${target}\t${name}`);
   }
   for (const { address, names } of links ?? []) lines.push(`${address}\t${names.map(word).join(" ")}`);
   const own = domainname === "" ? word(hostname) : `${word(`${hostname}.${domainname}`)} ${word(hostname)}`;

@@ -1,10 +1,9 @@
 /** Networks and endpoints in the shapes the API shows them in. */
 import type { EndpointSettings, Network, NetworkSettings } from "../wire/engine-api.ts";
-import { formatIpv4, formatSubnet } from "./addresses.ts";
-import type { Bridge } from "./bridge.ts";
+import type { SubnetStatus } from "./network-addresses.ts";
+import { optionNames } from "./options.ts";
 import { portMap } from "./ports.ts";
-import type { Attachment, Endpoint, NetworkRecord } from "./record.ts";
-import type { NetworkOptions } from "./settings.ts";
+import type { Endpoint, NetworkRecord, Placement } from "./record.ts";
 
 /** A container as `GET /networks/{id}` lists it. */
 export interface EndpointResource {
@@ -16,7 +15,10 @@ export interface EndpointResource {
 }
 
 /** The answer of `GET /networks/{id}`. */
-export type NetworkWithContainers = Network & { Containers: Record<string, EndpointResource> };
+export type NetworkWithContainers = Network & {
+  Containers: Record<string, EndpointResource>;
+  Status: { IPAM: { Subnets: Record<string, SubnetStatus> } };
+};
 
 /** NetworkSettings with the fields that API versions before 1.52 show of the default bridge. */
 export type FullNetworkSettings = NetworkSettings & {
@@ -36,43 +38,34 @@ export type FullNetworkSettings = NetworkSettings & {
   MacAddress: string;
 };
 
-/** One network, without its containers. `bridge` is the link behind it, where there is one. */
+/** One network, without its containers. `mtu` is that of its links, where it has any. */
 export function networkShape(
-  id: string,
-  name: string,
-  record: NetworkRecord,
-  bridge: Bridge | undefined,
-  options: NetworkOptions,
+  { id, name, ...record }: NetworkRecord & { id: string; name: string },
+  mtu: number | undefined,
 ): Network {
-  const network: Network & { EnableIPv4: boolean } = {
+  const { ipam, options } = record;
+  const isDefaultBridge = options[optionNames.defaultBridge] === "true";
+  return {
     Name: name,
     Id: id,
     Created: record.created,
     Scope: "local",
     Driver: record.driver,
-    EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: { Driver: "default", Options: null as never, Config: null as never },
-    Internal: false,
-    Attachable: false,
+    EnableIPv4: record.enableIPv4,
+    EnableIPv6: record.enableIPv6,
+    IPAM: {
+      Driver: ipam.driver,
+      Options: ipam.options as never,
+      Config: ipam.config.length === 0 && !record.configOnly ? (null as never) : ipam.config,
+    },
+    Internal: record.internal,
+    Attachable: record.attachable,
     Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
-    Options: {},
-    Labels: {},
+    ConfigFrom: { Network: record.configFrom },
+    ConfigOnly: record.configOnly,
+    Options: isDefaultBridge ? { ...options, [optionNames.mtu]: String(mtu) } : options,
+    Labels: record.labels,
   };
-  if (bridge === undefined) return network;
-  const range = bridge.range.prefixLength === bridge.subnet.prefixLength ? {} : { IPRange: formatSubnet(bridge.range) };
-  network.IPAM!.Config = [{ Subnet: formatSubnet(bridge.subnet), ...range, Gateway: formatIpv4(bridge.gateway) }];
-  network.Options = {
-    "com.docker.network.bridge.default_bridge": "true",
-    "com.docker.network.bridge.enable_icc": String(options.icc),
-    "com.docker.network.bridge.enable_ip_masquerade": String(options.ipMasquerade),
-    "com.docker.network.bridge.host_binding_ipv4": options.publishAddress === "" ? "0.0.0.0" : options.publishAddress,
-    "com.docker.network.bridge.name": bridge.name,
-    "com.docker.network.driver.mtu": String(bridge.mtu),
-  };
-  return network;
 }
 
 /** A container on a network, as the network shows it. */
@@ -81,9 +74,13 @@ export function endpointResource({ id, containerName, attachment }: Endpoint): E
     Name: containerName,
     EndpointID: id,
     MacAddress: attachment?.mac ?? "",
-    IPv4Address: attachment === undefined ? "" : `${attachment.address}/${attachment.prefixLength}`,
-    IPv6Address: "",
+    IPv4Address: withPrefix(attachment?.v4),
+    IPv6Address: withPrefix(attachment?.v6),
   };
+}
+
+function withPrefix(placement: Placement | undefined): string {
+  return placement === undefined ? "" : `${placement.address}/${placement.prefixLength}`;
 }
 
 /** A container's place on a network, as the container shows it. */
@@ -92,7 +89,8 @@ export function endpointSettings({
   networkId,
   requested,
   attachment,
-}: Pick<Endpoint, "id" | "networkId" | "requested" | "attachment">): EndpointSettings {
+  names,
+}: Pick<Endpoint, "id" | "networkId" | "requested" | "attachment" | "names">): EndpointSettings {
   const nothing = null as never;
   return {
     IPAMConfig: requested.IPAMConfig ?? nothing,
@@ -103,43 +101,44 @@ export function endpointSettings({
     GwPriority: requested.GwPriority ?? 0,
     NetworkID: networkId,
     EndpointID: id,
-    Gateway: attachment?.gateway ?? "",
-    IPAddress: attachment?.address ?? "",
-    IPPrefixLen: attachment?.prefixLength ?? 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    DNSNames: requested.DNSNames ?? nothing,
+    Gateway: attachment?.v4?.gateway ?? "",
+    IPAddress: attachment?.v4?.address ?? "",
+    IPPrefixLen: attachment?.v4?.prefixLength ?? 0,
+    IPv6Gateway: attachment?.v6?.gateway ?? "",
+    GlobalIPv6Address: attachment?.v6?.address ?? "",
+    GlobalIPv6PrefixLen: attachment?.v6?.prefixLength ?? 0,
+    DNSNames: names.length > 0 ? names : nothing,
   };
 }
 
 /** The place on a network of a container that does not run. */
 export function idleEndpoint(requested: EndpointSettings, networkId: string): EndpointSettings {
-  return endpointSettings({ id: "", networkId, requested, attachment: undefined });
+  return endpointSettings({ id: "", networkId, requested, attachment: undefined, names: [] });
 }
 
 /** What `inspect` shows of a container's networking. Of a container that does not run: no endpoints. */
 export function networkSettings(endpoints: Endpoint[], sandboxKey: string): FullNetworkSettings {
   const onBridge = endpoints.find(({ networkName }) => networkName === "bridge");
-  const attachment: Attachment | undefined = onBridge?.attachment;
+  const { v4, v6, mac = "" } = onBridge?.attachment ?? {};
+  const publishing = endpoints.find((endpoint) => endpoint.publishing !== undefined)?.publishing;
   return {
     Bridge: "",
     SandboxID: endpoints[0]?.sandboxId ?? "",
     SandboxKey: sandboxKey,
-    Ports: attachment === undefined ? {} : portMap(attachment.ports, attachment.exposed),
+    Ports: publishing === undefined ? {} : portMap(publishing.ports, publishing.exposed),
     HairpinMode: false,
     LinkLocalIPv6Address: "",
     LinkLocalIPv6PrefixLen: 0,
     SecondaryIPAddresses: null,
     SecondaryIPv6Addresses: null,
     EndpointID: onBridge?.id ?? "",
-    Gateway: attachment?.gateway ?? "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    IPAddress: attachment?.address ?? "",
-    IPPrefixLen: attachment?.prefixLength ?? 0,
-    IPv6Gateway: "",
-    MacAddress: attachment?.mac ?? "",
+    Gateway: v4?.gateway ?? "",
+    GlobalIPv6Address: v6?.address ?? "",
+    GlobalIPv6PrefixLen: v6?.prefixLength ?? 0,
+    IPAddress: v4?.address ?? "",
+    IPPrefixLen: v4?.prefixLength ?? 0,
+    IPv6Gateway: v6?.gateway ?? "",
+    MacAddress: mac,
     Networks: Object.fromEntries(endpoints.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint)])),
   };
 }

@@ -27,7 +27,10 @@ const nft = new Nftables();
 const options: NetworkOptions = {
   bridge: bridgeName,
   bip: `${gateway}/24`,
+  ipv6: false,
   defaultAddressPools: [],
+  defaultNetworkOptions: [],
+  allowDirectRouting: false,
   icc: true,
   ipForward: true,
   ipMasquerade: true,
@@ -36,6 +39,7 @@ const options: NetworkOptions = {
   dns: [],
   dnsSearch: [],
   dnsOptions: [],
+  hostGatewayIps: [],
 };
 
 function start(live: string[], changes: Partial<NetworkOptions> = {}): Networks {
@@ -49,7 +53,7 @@ function start(live: string[], changes: Partial<NetworkOptions> = {}): Networks 
     settings: { ...options, ...changes },
     warn: (message) => warnings.push(message),
   });
-  networks.start(live.map((containerId) => ({ containerId })));
+  networks.start(live.map((containerId) => ({ containerId, pid: process.pid })));
   return networks;
 }
 
@@ -127,7 +131,13 @@ beforeAll(() => {
   });
   insideNetworkNamespace(outsideFd, () => {
     const inside = new Netlink();
-    inside.configureContainer("eth0", Uint8Array.of(10, 213, 78, 2), 24, Uint8Array.of(10, 213, 78, 1));
+    inside.configureContainer([
+      {
+        name: "eth0",
+        addresses: [{ address: Uint8Array.of(10, 213, 78, 2), prefixLength: 24 }],
+        gateways: [Uint8Array.of(10, 213, 78, 1)],
+      },
+    ]);
     inside.close();
   });
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { HostConfig } from "../wire/engine-api.ts";
-import { PortTable, portMap, publishRequests } from "./ports.ts";
+import { type HeldPort, PortTable, type PortTarget, portMap, publishRequests } from "./ports.ts";
 
 test("every form of a port binding is understood", () => {
   const requests = publishRequests(
@@ -45,27 +45,61 @@ test("what is no port is refused", () => {
   for (const [PortBindings, sentence] of refused) expect(() => publishRequests({}, { PortBindings })).toThrow(sentence);
 });
 
+const target = (v4: string | undefined, more: Partial<PortTarget> = {}): PortTarget => ({
+  v4,
+  v6: undefined,
+  hostBinding: undefined,
+  routed: { v4: false, v6: false },
+  ...more,
+});
+const portsOf = (held: HeldPort[]) => held.map(({ port }) => port);
+const release = (held: HeldPort[]) => {
+  for (const one of held) one.release();
+};
+
 test("random ports differ, and are free again when released", () => {
   const table = new PortTable("127.0.0.1");
   const [any] = publishRequests({}, { PortBindings: { "80/tcp": [{}] } });
-  const a = table.hold([any!, any!], "10.0.0.2");
-  expect(a.ports.map(({ hostAddress }) => hostAddress)).toEqual(["127.0.0.1", "127.0.0.1"]);
-  expect(a.ports[0]!.hostPort).not.toBe(a.ports[1]!.hostPort);
-  const fixed = { ...any!, firstHostPort: a.ports[0]!.hostPort, lastHostPort: a.ports[0]!.hostPort };
-  expect(() => table.hold([fixed], "10.0.0.3")).toThrow("port is already allocated");
-  a.release();
-  a.release();
-  const b = table.hold([fixed], "10.0.0.3");
-  expect(portMap(b.ports, ["80/tcp", "81/udp"])).toEqual({
+  const a = table.hold([any!, any!], target("10.0.0.2"));
+  expect(portsOf(a).map(({ hostAddress }) => hostAddress)).toEqual(["127.0.0.1", "127.0.0.1"]);
+  expect(portsOf(a)[0]!.hostPort).not.toBe(portsOf(a)[1]!.hostPort);
+  const fixed = { ...any!, firstHostPort: portsOf(a)[0]!.hostPort, lastHostPort: portsOf(a)[0]!.hostPort };
+  expect(() => table.hold([fixed], target("10.0.0.3"))).toThrow("port is already allocated");
+  release(a);
+  release(a);
+  const b = table.hold([fixed], target("10.0.0.3"));
+  expect(portMap(portsOf(b), ["80/tcp", "81/udp"])).toEqual({
     "80/tcp": [{ HostIp: "127.0.0.1", HostPort: String(fixed.firstHostPort) }],
     "81/udp": null,
   });
-  b.release();
+  release(b);
 });
 
 test("either all ports are taken or none", () => {
   const table = new PortTable("127.0.0.1");
   const binding = (HostPort: string) => publishRequests({}, { PortBindings: { "80/udp": [{ HostPort }] } })[0]!;
-  expect(() => table.hold([binding("41960"), binding("41960")], "10.0.0.2")).toThrow("Bind for 127.0.0.1:41960 failed");
-  table.hold([binding("41960")], "10.0.0.2").release();
+  expect(() => table.hold([binding("41960"), binding("41960")], target("10.0.0.2"))).toThrow(
+    "Bind for 127.0.0.1:41960 failed",
+  );
+  release(table.hold([binding("41960")], target("10.0.0.2")));
+});
+
+test("networks choose the address of the host, and whether a port of it is needed", () => {
+  const table = new PortTable("");
+  const [any] = publishRequests({}, { PortBindings: { "80/tcp": [{}] } });
+  const addresses = (v4: string | undefined, more: Partial<PortTarget> = {}) => {
+    const held = table.hold([any!], target(v4, more));
+    release(held);
+    return portsOf(held).map(({ hostAddress, hostPort }) => [hostAddress, hostPort > 0]);
+  };
+  expect(addresses("10.0.0.2")).toEqual([
+    ["0.0.0.0", true],
+    ["::", true],
+  ]);
+  expect(addresses("10.0.0.2", { hostBinding: "127.0.0.1" })).toEqual([["127.0.0.1", true]]);
+  expect(addresses(undefined, { v6: "fd00::2" })).toEqual([["::", true]]);
+  expect(addresses("10.0.0.2", { v6: "fd00::2", routed: { v4: false, v6: true } })).toEqual([
+    ["0.0.0.0", true],
+    ["::", false],
+  ]);
 });

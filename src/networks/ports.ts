@@ -58,14 +58,29 @@ export function portMap(ports: PublishedPort[], exposed: string[]): PortMap {
   const map: PortMap = {};
   for (const key of exposed) map[key] = null;
   for (const { protocol, containerPort, hostAddress, hostPort } of ports)
-    (map[`${containerPort}/${protocol}`] ??= []).push({ HostIp: hostAddress, HostPort: String(hostPort) });
+    (map[`${containerPort}/${protocol}`] ??= []).push({
+      HostIp: hostAddress,
+      // Where the container is reached at its own address there is none.
+      HostPort: hostPort === 0 ? "" : String(hostPort),
+    });
   return map;
 }
 
-/** Ports held for one container. */
-export interface HeldPorts {
-  ports: PublishedPort[];
+/** A port of the host, held for a container. */
+export interface HeldPort {
+  port: PublishedPort;
+  /** Idempotent. */
   release(): void;
+}
+
+/** Where published ports lead to. */
+export interface PortTarget {
+  v4: string | undefined;
+  v6: string | undefined;
+  /** Address of the host for ports that name none; undefined: what the daemon's configuration says. */
+  hostBinding: string | undefined;
+  /** Families in which the container is reached at its own address: there no port of the host is taken. */
+  routed: { v4: boolean; v6: boolean };
 }
 
 /** All ports this daemon holds on the host. */
@@ -78,22 +93,22 @@ export class PortTable {
   #lastRandom: number;
 
   constructor(publishAddress: string) {
-    this.#publishAddress = publishAddress === "0.0.0.0" ? "" : publishAddress;
+    this.#publishAddress = publishAddress;
     this.#random = localPortRange();
     this.#lastRandom = this.#random.first - 1;
   }
 
   /**
-   * Takes ports of the host for a container at `containerAddress`; all or none.
+   * Takes ports of the host for a container; all or none.
    * Throws Docker's sentences, without the words that name the endpoint.
    */
-  hold(requests: PublishRequest[], containerAddress: string): HeldPorts {
-    const held = new Holding();
+  hold(requests: PublishRequest[], target: PortTarget): HeldPort[] {
+    const held: HeldPort[] = [];
     try {
-      for (const request of requests) this.#holdOne(request, containerAddress, held);
+      for (const request of requests) held.push(...this.#holdOne(request, target));
       return held;
     } catch (error) {
-      held.release();
+      for (const { release } of held) release();
       throw error;
     }
   }
@@ -101,39 +116,43 @@ export class PortTable {
   /** Takes the ports of a container that is already running. What somebody else took meanwhile is told to `onLost`. */
   holdAgain(
     ports: PublishedPort[],
-    containerAddress: string,
+    target: PortTarget,
     onLost: (port: PublishedPort, reason: string) => void,
-  ): HeldPorts {
-    const held = new Holding();
-    for (const port of ports)
+  ): HeldPort[] {
+    return ports.map((port) => {
       try {
-        held.add(port, this.#take(port, containerAddress));
+        return this.#take(port, target);
       } catch (error) {
-        held.add(port, () => {});
         onLost(port, messageOf(error));
+        return { port, release: () => {} };
       }
-    return held;
+    });
   }
 
-  #holdOne(request: PublishRequest, containerAddress: string, held: Holding): void {
+  #holdOne(request: PublishRequest, target: PortTarget): HeldPort[] {
     const { protocol, containerPort } = request;
-    const address = request.hostAddress === "" ? this.#publishAddress : request.hostAddress;
-    const addresses = address !== "" ? [address] : this.#ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+    const addresses = this.#hostAddresses(request.hostAddress, target);
     let failure: unknown;
     for (const hostPort of this.#candidates(request)) {
-      const ports = addresses.map((hostAddress) => ({ protocol, containerPort, hostAddress, hostPort }));
-      const taken: (() => void)[] = [];
+      const taken: HeldPort[] = [];
       try {
-        for (const port of ports) taken.push(this.#take(port, containerAddress));
-        for (const [index, port] of ports.entries()) held.add(port, taken[index]!);
-        return;
+        for (const hostAddress of addresses)
+          taken.push(this.#take({ protocol, containerPort, hostAddress, hostPort }, target));
+        return taken;
       } catch (error) {
-        for (const release of taken) release();
+        for (const { release } of taken) release();
         failure ??= error;
         if (!(error instanceof PortTaken)) break;
       }
     }
     throw failure ?? systemError("all ports are allocated");
+  }
+
+  /** The addresses of the host a port is published on; of families the container does not have, those that can be passed on. */
+  #hostAddresses(asked: string, { v4, hostBinding }: PortTarget): string[] {
+    const address = asked || hostBinding || this.#publishAddress;
+    if (address !== "" && !(address === "0.0.0.0" && asked === "")) return [address];
+    return [...(v4 === undefined ? [] : ["0.0.0.0"]), ...(this.#ipv6 ? ["::"] : [])];
   }
 
   *#candidates({ firstHostPort, lastHostPort }: PublishRequest): Generator<number> {
@@ -148,57 +167,49 @@ export class PortTable {
     }
   }
 
-  /** Takes one port and returns what gives it back. */
-  #take(port: PublishedPort, containerAddress: string): () => void {
+  /** Takes one port. Throws PortTaken where somebody has it. */
+  #take(port: PublishedPort, { v4, v6, routed }: PortTarget): HeldPort {
     const { protocol, hostAddress, hostPort, containerPort } = port;
+    const six = hostAddress.includes(":");
+    if (six ? routed.v6 : routed.v4) return { port: { ...port, hostPort: 0 }, release: () => {} };
     const key = `${protocol}/${hostPort}`;
-    const bytes = addressBytes(hostAddress)!;
     const others = this.#held.get(key) ?? [];
     if (others.some((other) => collide(other, hostAddress)))
       throw new PortTaken(`Bind for ${hostAddress}:${hostPort} failed: port is already allocated`);
+    const containerAddress = (six ? (v6 ?? v4) : v4) ?? "";
     let close: () => void;
     try {
-      if (bytes.length === 16 && protocol === "tcp")
+      if (six && protocol === "tcp" && containerAddress !== "")
         close = proxyPort(hostAddress, hostPort, containerAddress, containerPort);
       else {
-        const fd = holdPort(protocol, bytes, hostPort);
+        const fd = holdPort(protocol, addressBytes(hostAddress)!, hostPort);
         close = () => closeSync(fd);
       }
     } catch (error) {
-      const shown = bytes.length === 16 ? `[${hostAddress}]` : hostAddress;
+      const shown = six ? `[${hostAddress}]` : hostAddress;
       const code = (error as { code?: string }).code ?? "";
       const reason = reasons[code] ?? messageOf(error);
       const sentence = `failed to bind host port for ${shown}:${hostPort}:${containerAddress}:${containerPort}/${protocol}: ${reason}`;
       throw code === "EADDRINUSE" ? new PortTaken(sentence) : systemError(sentence, error);
     }
     this.#held.set(key, [...others, hostAddress]);
-    return () => {
-      close();
-      const left = (this.#held.get(key) ?? []).filter((other) => other !== hostAddress);
-      if (left.length === 0) this.#held.delete(key);
-      else this.#held.set(key, left);
+    let isHeld = true;
+    return {
+      port,
+      release: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        close();
+        const left = (this.#held.get(key) ?? []).filter((other) => other !== hostAddress);
+        if (left.length === 0) this.#held.delete(key);
+        else this.#held.set(key, left);
+      },
     };
   }
 }
 
 /** A port that is taken, where another one of a range may be free. */
 class PortTaken extends Error {}
-
-class Holding implements HeldPorts {
-  readonly ports: PublishedPort[] = [];
-  #release: (() => void)[] = [];
-
-  add(port: PublishedPort, release: () => void): void {
-    this.ports.push(port);
-    this.#release.push(release);
-  }
-
-  release(): void {
-    const release = this.#release;
-    this.#release = [];
-    for (const one of release) one();
-  }
-}
 
 /** Go's words, which Docker shows. */
 const reasons: Record<string, string> = {

@@ -1,7 +1,9 @@
 /** What of a container's network configuration can be refused when it is created. The sentences are Docker's. */
-import { isIP, isIPv4 } from "node:net";
+import { isIPv4 } from "node:net";
 import { invalidParameter } from "../lib/errors.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
+import { contains, parseAddress, type Subnet } from "./addresses.ts";
+import { isPredefined } from "./definition.ts";
 import { parseExtraHost } from "./files.ts";
 import { publishRequests } from "./ports.ts";
 
@@ -22,7 +24,14 @@ export function checkNetworking(
   publishRequests(config, hostConfig);
   const endpoints = networkingConfig?.EndpointsConfig ?? {};
   if (config.MacAddress !== undefined && config.MacAddress !== "") checkMac(config.MacAddress, builtinName(mode));
-  for (const [name, settings] of Object.entries(endpoints)) checkEndpoint(builtinName(name), settings ?? {});
+  for (const [name, settings] of Object.entries(endpoints)) {
+    const network = builtinName(name);
+    checkEndpoint(network, settings ?? {}, {
+      isPredefined: isPredefined(network),
+      hasOwnSubnets: !isPredefined(network),
+      subnets: undefined,
+    });
+  }
 }
 
 /** "bridge" for the names the default network goes by. */
@@ -52,21 +61,40 @@ function checkMode(mode: string, hostConfig: HostConfig, config: ConfigWithMac):
     if (conflicting) throw invalidParameter(`conflicting options: ${words}`);
 }
 
-function checkEndpoint(name: string, settings: EndpointSettings): void {
+/** What of a network decides which settings an endpoint may have. */
+export interface EndpointRules {
+  isPredefined: boolean;
+  /** Whether somebody has chosen its subnets. */
+  hasOwnSubnets: boolean;
+  /** undefined: not known, the network may not even be there. */
+  subnets: Subnet[] | undefined;
+}
+
+/** Throws `invalidParameter` with all that is wrong with an endpoint's settings, in Docker's sentences. */
+export function checkEndpoint(name: string, settings: EndpointSettings, rules: EndpointRules): void {
   if (settings.MacAddress !== undefined && settings.MacAddress !== "") checkMac(settings.MacAddress, name);
-  const builtin = ["bridge", "host", "none"].includes(name);
-  const { IPv4Address = "", IPv6Address = "" } = settings.IPAMConfig ?? {};
+  const { IPv4Address = "", IPv6Address = "", LinkLocalIPs } = settings.IPAMConfig ?? {};
   const problems: string[] = [];
   const addressed = IPv4Address !== "" || IPv6Address !== "";
-  if (builtin && (settings.Aliases ?? []).length > 0)
+  if (rules.isPredefined && (settings.Aliases ?? []).length > 0)
     problems.push("network-scoped alias is supported only for containers in user defined networks");
-  if (builtin && addressed) problems.push("user specified IP address is supported on user defined networks only");
+  if (rules.isPredefined && addressed)
+    problems.push("user specified IP address is supported on user defined networks only");
   if (IPv4Address !== "" && !isIPv4(IPv4Address)) problems.push(`invalid IPv4 address: ${IPv4Address}`);
-  if (IPv6Address !== "" && isIP(IPv6Address) !== 6) problems.push(`invalid IPv6 address: ${IPv6Address}`);
-  if (builtin && addressed)
+  if (IPv6Address !== "" && parseAddress(IPv6Address)?.family !== 6)
+    problems.push(`invalid IPv6 address: ${IPv6Address}`);
+  for (const address of LinkLocalIPs ?? [])
+    if (parseAddress(address) === undefined) problems.push(`invalid link-local IP address: ${address}`);
+  if (addressed && !rules.hasOwnSubnets)
     problems.push(
       "user specified IP address is supported only when connecting to networks with user configured subnets",
     );
+  else if (rules.subnets !== undefined)
+    for (const text of [IPv4Address, IPv6Address]) {
+      const address = parseAddress(text);
+      if (address !== undefined && !rules.subnets.some((subnet) => contains(subnet, address)))
+        problems.push(`no configured subnet or ip-range contain the IP address ${text}`);
+    }
   if (problems.length === 0) return;
   const list = problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");
   throw invalidParameter(`invalid config for network ${name}: invalid endpoint settings:\n${list}`);

@@ -684,7 +684,23 @@ export interface Network {
 
 export interface NetworkConnectRequest {
   Container: string;
-  EndpointConfig?: EndpointSettings | null;
+  EndpointConfig?: EndpointSettings;
+}
+
+export interface NetworkCreateRequest {
+  Name?: string;
+  Driver?: string;
+  Scope?: string;
+  Internal?: boolean;
+  Attachable?: boolean;
+  Ingress?: boolean;
+  ConfigOnly?: boolean;
+  ConfigFrom?: ConfigReference;
+  IPAM?: IPAM;
+  EnableIPv4?: boolean;
+  EnableIPv6?: boolean;
+  Options?: Record<string, string>;
+  Labels?: Record<string, string>;
 }
 
 export interface NetworkCreateResponse {

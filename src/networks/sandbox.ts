@@ -1,0 +1,89 @@
+/** Inside of a container's network namespace: interfaces, addresses, default routes. */
+import { insideNetworkNamespace } from "../kernel/namespaces.ts";
+import { type Gateway, Netlink } from "../kernel/rtnetlink.ts";
+import { addressBytes, type Family } from "./addresses.ts";
+import { writeSetting } from "./bridge.ts";
+import type { NetworkDriver } from "./driver.ts";
+import { endpointSysctls } from "./endpoint-options.ts";
+import type { Attachment, Endpoint } from "./record.ts";
+
+/** A container on a network. */
+export interface Place {
+  endpoint: Endpoint;
+  attachment: Attachment;
+  driver: NetworkDriver;
+}
+
+const familyOf = (gateway: Gateway): Family => (typeof gateway === "number" ? gateway : gateway.length === 4 ? 4 : 6);
+
+/** Docker's order of a container's networks, where only one can have what is asked for: by priority, then by name. */
+export function byPriority<T extends { endpoint: Endpoint }>(places: T[]): T[] {
+  const priority = ({ endpoint }: T) => endpoint.requested.GwPriority ?? 0;
+  return [...places].sort(
+    (a, b) => priority(b) - priority(a) || (a.endpoint.networkName < b.endpoint.networkName ? -1 : 1),
+  );
+}
+
+/** The places default routes lead through, at most one of each family, with the gateways there. */
+export function defaultRoutes(places: Place[]): Map<Family, { place: Place; gateway: Gateway }> {
+  const routes = new Map<Family, { place: Place; gateway: Gateway }>();
+  for (const place of byPriority(places))
+    for (const gateway of place.driver.gatewaysOf(place.attachment))
+      if (!routes.has(familyOf(gateway))) routes.set(familyOf(gateway), { place, gateway });
+  return routes;
+}
+
+/**
+ * Makes the interfaces of `added` in a namespace and gives it the default routes of all its `places`.
+ * `hairpin`: whether the container may reach itself by a port of the host.
+ */
+export function plugIn(namespaceFd: number, added: Place[], places: Place[], hairpin: (place: Place) => boolean): void {
+  for (const place of added) place.driver.plug(place.attachment, namespaceFd, hairpin(place));
+  insideNetworkNamespace(namespaceFd, () => {
+    const netlink = new Netlink();
+    try {
+      for (const { attachment } of added)
+        writeSetting(`net/ipv6/conf/${attachment.interfaceName}/disable_ipv6`, attachment.v6 === undefined ? "1" : "0");
+      const routes = [...defaultRoutes(places).values()];
+      netlink.configureContainer(
+        added.map((place) => ({
+          name: place.attachment.interfaceName,
+          addresses: addressesOf(place),
+          gateways: routes.filter((route) => route.place === place).map(({ gateway }) => gateway),
+        })),
+      );
+      for (const { attachment, endpoint } of added)
+        for (const [name, value] of endpointSysctls(endpoint.requested, attachment.interfaceName))
+          writeSetting(name.replaceAll(".", "/"), value);
+    } finally {
+      netlink.close();
+    }
+  });
+}
+
+/** Takes an interface away and leads the default routes through the places that are left. */
+export function unplug(namespaceFd: number, removed: Place, left: Place[]): void {
+  insideNetworkNamespace(namespaceFd, () => {
+    const netlink = new Netlink();
+    try {
+      removed.driver.unplug(removed.attachment, netlink);
+      for (const { place, gateway } of defaultRoutes(left).values()) {
+        const link = netlink.link(place.attachment.interfaceName);
+        if (link !== undefined) netlink.setDefaultRoute(link.index, gateway);
+      }
+    } finally {
+      netlink.close();
+    }
+  });
+}
+
+function addressesOf({ attachment: { v4, v6 }, endpoint }: Place) {
+  const placed = [v4, v6].flatMap((placement) =>
+    placement === undefined ? [] : { address: addressBytes(placement.address)!, prefixLength: placement.prefixLength },
+  );
+  const linkLocal = (endpoint.requested.IPAMConfig?.LinkLocalIPs ?? []).map((text) => {
+    const address = addressBytes(text)!;
+    return { address, prefixLength: address.length === 4 ? 16 : 64 };
+  });
+  return [...placed, ...linkLocal];
+}
