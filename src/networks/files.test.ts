@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { hostnameFile, hostsFile, resolvConf } from "./files.ts";
+import { embeddedResolvConf, hostnameFile, hostsFile, resolvConf } from "./files.ts";
 
 const plain = { hostname: "box", domainname: "", addresses: ["10.0.0.2"], extraHosts: [], hostGateways: ["10.0.0.1"] };
 
@@ -58,4 +58,30 @@ test("each of servers, search domains and options is replaced as a whole", () =>
   expect(lines({ host, dnsOptions: ["use-vc"] })).toEqual(["nameserver 10.1.1.1", "search a.b", "options use-vc"]);
   expect(() => lines({ dns: ["nope"] })).toThrow("bad nameserver address nope");
   expect(() => lines({ dnsSearch: ["a\nnameserver 6.6.6.6"] })).toThrow("invalid name");
+});
+
+test("with a name server of Brig's the others are whom it asks", () => {
+  const embedded = (input: Partial<Parameters<typeof embeddedResolvConf>[0]>) =>
+    embeddedResolvConf({ dns: [], dnsSearch: [], dnsOptions: [], host: "", ...input });
+  const host =
+    "nameserver 127.0.0.53\nnameserver 10.1.1.1\nnameserver fe80::1%eth0\nsearch a.b\noptions edns0 trust-ad\n";
+  const own = embedded({ host });
+  expect(own.content.split("\n").slice(1)).toEqual([
+    "nameserver 127.0.0.11",
+    "search a.b",
+    "options edns0 trust-ad ndots:0",
+    "",
+    "# ExtServers: [host(127.0.0.53) 10.1.1.1 host(fe80::1%eth0)]",
+    "",
+  ]);
+  expect(own.upstreams).toEqual([
+    { address: "127.0.0.53", hostNamespace: true },
+    { address: "10.1.1.1", hostNamespace: false },
+    { address: "fe80::1%eth0", hostNamespace: true },
+  ]);
+  const asked = embedded({ host, dns: ["127.0.0.1"], dnsSearch: ["."], dnsOptions: ["ndots:3", "use-vc"] });
+  expect(asked.content).toContain("nameserver 127.0.0.11\noptions ndots:3 use-vc\n");
+  expect(asked.upstreams).toEqual([{ address: "127.0.0.1", hostNamespace: false }]);
+  expect(embedded({}).upstreams.map(({ address }) => address)).toEqual(["8.8.8.8", "8.8.4.4"]);
+  expect(() => embedded({ dns: ["nope"] })).toThrow("bad nameserver address nope");
 });

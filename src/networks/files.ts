@@ -2,6 +2,8 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { isIP, isIPv6 } from "node:net";
 import { invalidParameter, systemError } from "../lib/errors.ts";
+import type { UpstreamServer } from "./names/forward.ts";
+import { nameServerAddress } from "./names/redirect.ts";
 
 const limitBytes = 64 * 1024;
 const fallbackNameservers = ["8.8.8.8", "8.8.4.4"];
@@ -90,8 +92,7 @@ export interface ResolvConfInput {
 /** Content of /etc/resolv.conf. Throws where a name server is no address or a name is none. */
 export function resolvConf({ dns, dnsSearch, dnsOptions, host, hostNetwork, ipv6 }: ResolvConfInput): string {
   const found = parseResolvConf(host);
-  for (const server of dns)
-    if (isIP(server) === 0) throw systemError(`bad nameserver address ${server}: not an IP address`);
+  checkServers(dns);
   let nameservers = dns;
   if (dns.length === 0) {
     nameservers = found.nameservers;
@@ -100,17 +101,56 @@ export function resolvConf({ dns, dnsSearch, dnsOptions, host, hostNetwork, ipv6
       if (nameservers.length === 0) nameservers = fallbackNameservers;
     }
   }
-  const search = (dnsSearch.length > 0 ? dnsSearch : found.search).filter((domain) => domain !== ".");
-  const options = dnsOptions.length > 0 ? dnsOptions : found.options;
-  const lines = nameservers.map((server) => `nameserver ${server}`);
-  if (search.length > 0) lines.push(`search ${search.map(word).join(" ")}`);
-  if (options.length > 0) lines.push(`options ${options.map(word).join(" ")}`);
-  return `# Written by Brig when the container was started. Edit it freely: it is not written again while the container runs.\n${lines.join("\n")}\n`;
+  return resolvConfText(
+    nameservers,
+    searchDomains(dnsSearch, found.search),
+    dnsOptions.length > 0 ? dnsOptions : found.options,
+  );
 }
 
-/** The host's resolv.conf; behind systemd-resolved's stub the file with the real servers. "" where there is none. */
-export function hostResolvConf(): string {
+/**
+ * Content of /etc/resolv.conf where the container has a name server of Brig's, and whom that server is to ask for other
+ * names. `host` is from `hostResolvConf({ keepsStub: true })`. Throws where a name server is no address or a name is none.
+ */
+export function embeddedResolvConf({
+  dns,
+  dnsSearch,
+  dnsOptions,
+  host,
+}: Pick<ResolvConfInput, "dns" | "dnsSearch" | "dnsOptions" | "host">): {
+  content: string;
+  upstreams: UpstreamServer[];
+} {
+  const found = parseResolvConf(host);
+  checkServers(dns);
+  let upstreams: UpstreamServer[] = dns.map((address) => ({ address, hostNamespace: false }));
+  if (dns.length === 0) {
+    // What the host reaches over loopback, over IPv6, or on one of its links only, the container may not reach.
+    upstreams = found.nameservers.map((address) => ({
+      address,
+      hostNamespace: isLoopback(address) || isIPv6(address.split("%")[0]!),
+    }));
+    if (upstreams.length === 0) upstreams = fallbackNameservers.map((address) => ({ address, hostNamespace: false }));
+  }
+  const options = dnsOptions.length > 0 ? dnsOptions : found.options;
+  // Names without a dot are containers': they are asked for as they are first.
+  const hasNdots = options.some((option) => option === "ndots" || option.startsWith("ndots:"));
+  const content = resolvConfText(
+    [nameServerAddress],
+    searchDomains(dnsSearch, found.search),
+    hasNdots ? options : [...options, "ndots:0"],
+  );
+  const asked = upstreams.map(({ address, hostNamespace }) => (hostNamespace ? `host(${address})` : address));
+  return { content: `${content}\n# ExtServers: [${asked.join(" ")}]\n`, upstreams };
+}
+
+/**
+ * The host's resolv.conf; "" where there is none. Behind systemd-resolved's stub it is the file with the real servers,
+ * unless `keepsStub`: the stub knows which server is the one for a name, and follows when they change.
+ */
+export function hostResolvConf({ keepsStub = false }: { keepsStub?: boolean } = {}): string {
   const own = readBounded(systemResolvConf);
+  if (keepsStub) return own;
   const { nameservers } = parseResolvConf(own);
   const stubOnly = nameservers.length > 0 && nameservers.every((server) => server === "127.0.0.53");
   return stubOnly ? readBounded(resolvedResolvConf) || own : own;
@@ -119,6 +159,23 @@ export function hostResolvConf(): string {
 /** The host's /etc/hosts. "" where there is none. */
 export function hostHostsFile(): string {
   return readBounded("/etc/hosts");
+}
+
+function checkServers(dns: string[]): void {
+  for (const server of dns)
+    if (isIP(server) === 0) throw systemError(`bad nameserver address ${server}: not an IP address`);
+}
+
+/** A lone dot asks for none at all. */
+function searchDomains(asked: string[], host: string[]): string[] {
+  return (asked.length > 0 ? asked : host).filter((domain) => domain !== ".");
+}
+
+function resolvConfText(nameservers: string[], search: string[], options: string[]): string {
+  const lines = nameservers.map((server) => `nameserver ${server}`);
+  if (search.length > 0) lines.push(`search ${search.map(word).join(" ")}`);
+  if (options.length > 0) lines.push(`options ${options.map(word).join(" ")}`);
+  return `# Written by Brig when the container was started. Edit it freely: it is not written again while the container runs.\n${lines.join("\n")}\n`;
 }
 
 function parseResolvConf(content: string): { nameservers: string[]; search: string[]; options: string[] } {
