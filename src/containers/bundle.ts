@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount } from "../kernel/mount.ts";
 import { conflict, systemError } from "../lib/errors.ts";
-import { hostHostsFile, hostnameFile, hostResolvConf, hostsFile, resolvConf } from "../networks/files.ts";
+import { hostHostsFile, hostnameFile, hostsFile } from "../networks/files.ts";
 import type { Sandbox } from "../networks/networks.ts";
 import { containerEnvironment } from "../runtime/environment.ts";
 import { hostFacts } from "../runtime/host-facts.ts";
@@ -122,17 +122,7 @@ function writeEtcFiles(rooms: Rooms, { id, config, hostConfig }: ContainerRecord
     }),
   );
   writeFileSync(etcFile(settings, id, "hostname"), hostnameFile(hostname));
-  writeFileSync(
-    etcFile(settings, id, "resolv.conf"),
-    resolvConf({
-      dns: hostConfig.Dns?.length ? hostConfig.Dns : settings.dns,
-      dnsSearch: hostConfig.DnsSearch?.length ? hostConfig.DnsSearch : settings.dnsSearch,
-      dnsOptions: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : settings.dnsOptions,
-      host: hostResolvConf(),
-      hostNetwork,
-      ipv6: endpoints.some(({ GlobalIPv6Address }) => GlobalIPv6Address),
-    }),
-  );
+  writeFileSync(etcFile(settings, id, "resolv.conf"), sandbox?.resolvConf ?? "");
 }
 
 /** Binds of `owner`'s files over /etc, but not over what the container mounts there itself. */

@@ -1,7 +1,12 @@
 /** connect and disconnect: a container's networks, while it runs and while it does not. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { processStartTime } from "../kernel/process.ts";
 import { forbidden, invalidParameter } from "../lib/errors.ts";
+import type { LiveContainer, NetworkedContainer } from "../networks/networks.ts";
+import { keptFdsStart } from "../runtime/conmon.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import type { Container } from "./container.ts";
+import { etcFile } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
 
 /**
@@ -15,7 +20,7 @@ export function connectContainer(
   settings: EndpointSettings,
 ): Promise<void> {
   return container.lock.run(async () => {
-    const { record, id } = container;
+    const { record } = container;
     const { name } = rooms.networks.resolve(nameOrId);
     checkAlive(container);
     checkSharing(container);
@@ -26,11 +31,14 @@ export function connectContainer(
       throw invalidParameter(
         "container cannot be connected to multiple networks with one of the networks in private (none) mode",
       );
-    const subject = { containerId: id, name: record.name, config: record.config, hostConfig: record.hostConfig };
+    const subject = networked(container);
     const known = keyOf(rooms, container, name);
     if (known !== undefined) throw forbidden(`endpoint with name ${record.name} already exists in network ${name}`);
     rooms.networks.checkConnect(subject, name, settings);
-    if (container.running) rooms.networks.connect(subject, record.state.pid, name, settings);
+    if (container.running) {
+      const resolvConf = rooms.networks.connect(subject, record.state.pid, name, settings);
+      if (resolvConf !== undefined) renewResolvConf(rooms, container, resolvConf);
+    }
     record.endpoints[name] = settings;
     // Docker's: a container that has left its only network belongs to the next one it comes to.
     if (keyOf(rooms, container, mode) === undefined && Object.keys(record.endpoints).length === 1)
@@ -53,6 +61,24 @@ export function disconnectContainer(rooms: Rooms, container: Container, nameOrId
     delete record.endpoints[key];
     rooms.store.save(container);
   });
+}
+
+/** In place, because it is mounted in the container. What somebody has written there himself stays. */
+function renewResolvConf({ settings }: Rooms, { id }: Container, { was, is }: { was: string; is: string }): void {
+  const path = etcFile(settings, id, "resolv.conf");
+  if (readFileSync(path, "utf8") === was) writeFileSync(path, is);
+}
+
+/** A container as its networks know it. */
+export function networked({ id, record: { name, config, hostConfig } }: Container): NetworkedContainer {
+  return { containerId: id, name, config, hostConfig };
+}
+
+/** A container that runs while the daemon starts, as its networks know it. */
+export function liveOnNetworks(container: Container): LiveContainer {
+  const { pid, conmonPid } = container.record.state;
+  const keeper = { pid: conmonPid, startTime: processStartTime(conmonPid) ?? 0, firstFd: keptFdsStart };
+  return { ...networked(container), pid, keeper };
 }
 
 /** Under which name or id a container asked for a network; undefined where it did not. */

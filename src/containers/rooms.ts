@@ -29,10 +29,6 @@ export interface ContainerSettings {
   noNewPrivileges: boolean;
   hostConfigDefaults: HostConfigDefaults;
   checkHost: CheckHost;
-  /** Name servers, search domains and options for resolv.conf; empty for the host's. */
-  dns: string[];
-  dnsSearch: string[];
-  dnsOptions: string[];
 }
 
 export interface Rooms {

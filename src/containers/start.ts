@@ -5,6 +5,7 @@ import { processStartTime } from "../kernel/process.ts";
 import { BrigError, conflict, messageOf, notModified } from "../lib/errors.ts";
 import { nowRfc3339Nano } from "../lib/time.ts";
 import type { Sandbox } from "../networks/networks.ts";
+import type { Launch } from "../runtime/runtime.ts";
 import { announce } from "./announce.ts";
 import { consoleOf } from "./attach.ts";
 import { buildBundle } from "./bundle.ts";
@@ -59,20 +60,22 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
   const runtime = rooms.runtimeFor(record.hostConfig.Runtime ?? "");
   const bundle = bundleDir(settings, id);
   mkdirSync(bundle, { recursive: true, mode: 0o711 });
-  // conmon takes a while to load: it does so while the mounts and the network are made.
-  const launching = runtime.begin({
-    id,
-    bundle,
-    tty,
-    openStdin,
-    leaveStdinOpen: tty || !stdinOnce,
-    logPath: record.hostConfig.LogConfig?.Type === "none" ? undefined : logPath(settings, id),
-    logBackstopBytes: backstopBytes(record),
-  });
-  let sandbox: Sandbox | undefined;
+  // First, because conmon is to hold the sockets of the container's name server.
+  const sandbox = openSandbox(rooms, record);
+  let launching: Launch | undefined;
   try {
+    // conmon takes a while to load: it does so while the mounts are made.
+    launching = runtime.begin({
+      id,
+      bundle,
+      tty,
+      openStdin,
+      leaveStdinOpen: tty || !stdinOnce,
+      logPath: record.hostConfig.LogConfig?.Type === "none" ? undefined : logPath(settings, id),
+      logBackstopBytes: backstopBytes(record),
+      keptFds: sandbox?.keptFds,
+    });
     const rootfs = rooms.rootfs.mount(id, record.diffIds);
-    sandbox = openSandbox(rooms, record);
     const spec = await buildBundle(rooms, container, rootfs, sandbox);
     writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
     const created = launching.proceed();
@@ -98,7 +101,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
     await runtime.start(id);
   } catch (error) {
     // What it cannot take back, recordFailure tries again, and every later removal.
-    await launching.abort().catch(() => undefined);
+    await launching?.abort().catch(() => undefined);
     throw error;
   } finally {
     sandbox?.close();
@@ -111,13 +114,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
 function openSandbox(rooms: Rooms, { id, name, config, hostConfig, endpoints }: ContainerRecord): Sandbox | undefined {
   const mode = hostConfig.NetworkMode ?? "bridge";
   if (mode.startsWith("container:")) return undefined;
-  return rooms.networks.open({
-    containerId: id,
-    name,
-    config,
-    hostConfig,
-    endpoints,
-  });
+  return rooms.networks.open({ containerId: id, name, config, hostConfig, endpoints });
 }
 
 /** Takes back what the start had made, and keeps the reason where inspect shows it. */

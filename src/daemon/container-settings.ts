@@ -32,9 +32,6 @@ export function containerSettings(config: DaemonConfig): ContainerSettings {
       cpuCount: host.cpuCount,
     },
     checkHost: checkHost(config),
-    dns: config.network.dns,
-    dnsSearch: config.network.dnsSearch,
-    dnsOptions: config.network.dnsOptions,
   };
 }
 

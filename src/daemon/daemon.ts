@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { type Listening, listen } from "../api/listen.ts";
 import type { ApiRooms } from "../api/rooms.ts";
 import { Api } from "../api/server.ts";
+import { liveOnNetworks } from "../containers/connect.ts";
 import type { Container } from "../containers/container.ts";
 import { Containers } from "../containers/containers.ts";
 import { handleExit } from "../containers/exit.ts";
@@ -137,7 +138,7 @@ export class Daemon {
     const warn = (message: string) => this.#log.warn(message);
     const runtimes = Object.keys(this.#config.runtimes).map((name) => this.#runtimeFor(name));
     const { live, ended } = await findRunning(this.#rooms, warn);
-    this.#networks.start(live.map(({ id, record }) => ({ containerId: id, pid: record.state.pid })));
+    this.#networks.start(live.map(liveOnNetworks));
     await removeStrays(this.#rooms, runtimes, live, warn);
     await settle(this.#rooms, runtimes, live, ended, warn);
     this.#mended.resolve();
@@ -224,7 +225,7 @@ export class Daemon {
     this.#rooms.rotation.close();
     for (const runtime of this.#runtimes.values()) runtime.close();
     for (const container of this.#rooms.store.all()) clearTimeout(container.restartTimer);
-    this.#networks.close();
+    await this.#networks.close();
     this.#db.close();
     rmSync(this.#config.pidfile, { force: true });
   }

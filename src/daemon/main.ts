@@ -24,7 +24,7 @@ export async function runDaemon(argv: string[]): Promise<number> {
     }
     const log = new Logger({ level: config.debug ? "debug" : config.logLevel, format: config.logFormat });
     if (flags.bool("uninstall")) {
-      uninstall(config, log);
+      await uninstall(config, log);
       return 0;
     }
     for (const warning of config.warnings) log.warn(warning);

@@ -6,12 +6,12 @@ import { StateDatabase } from "../state/database.ts";
 import type { DaemonConfig } from "./config.ts";
 
 /** Removes what the configuration's bridge name stands for; containers, images and volumes stay on disk. */
-export function uninstall(config: DaemonConfig, log: Logger): void {
+export async function uninstall(config: DaemonConfig, log: Logger): Promise<void> {
   const db = new StateDatabase(":memory:");
   const warn = (message: string) => log.warn(message);
   const networks = new Networks({ db, events: new Events(), settings: config.network, warn });
   // What a crash may have left is found by bringing it to its known state first.
   networks.start([]);
-  networks.destroy();
+  await networks.destroy();
   db.close();
 }

@@ -53,7 +53,17 @@ function start(live: string[], changes: Partial<NetworkOptions> = {}): Networks 
     settings: { ...options, ...changes },
     warn: (message) => warnings.push(message),
   });
-  networks.start(live.map((containerId) => ({ containerId, pid: process.pid })));
+  const keeper = { pid: process.pid, startTime: 0, firstFd: 0 };
+  networks.start(
+    live.map((containerId) => ({
+      containerId,
+      name: containerId,
+      config: {},
+      hostConfig: {},
+      pid: process.pid,
+      keeper,
+    })),
+  );
   return networks;
 }
 
@@ -142,12 +152,12 @@ beforeAll(() => {
   });
 });
 
-afterAll(() => {
+afterAll(async () => {
   for (const { id, sandbox } of containers) {
     networks.release(id);
     sandbox.close();
   }
-  networks.destroy();
+  await networks.destroy();
   host.deleteLink(outsideBridge);
   host.deleteLink(`vo${unique}`);
   closeSync(outsideFd);
@@ -368,7 +378,7 @@ describe("recovery", () => {
     const a = run({ PortBindings: { "80/tcp": [{ HostPort: "41980" }] } });
     const gone = run({ PortBindings: { "80/tcp": [{ HostPort: "41981" }] } });
     const server = serve(a.fd, 80);
-    networks.close();
+    await networks.close();
     expect(await ask(outsideHost, 41980, outsideFd)).toBe(`hello from ${outsider}`);
     const { index } = host.link(bridgeName)!;
     const namespace = createNetworkNamespace();
@@ -409,7 +419,7 @@ describe("recovery", () => {
 });
 
 test("containers that may not talk to each other do not", async () => {
-  networks.close();
+  await networks.close();
   networks = start([], { icc: false });
   const [a, b] = [run(), run()];
   const server = serve(a.fd, 80);

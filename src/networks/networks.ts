@@ -20,7 +20,9 @@ import { BridgeNetwork } from "./bridge-network.ts";
 import { defaultBridgeRecord } from "./default-bridge.ts";
 import { defineNetwork, isPredefined, poolsOf } from "./definition.ts";
 import type { NetworkDriver } from "./driver.ts";
+import { dnsNames, endpointNames, linksOf } from "./endpoint-names.ts";
 import { endpointSysctls, wantedInterfaceName } from "./endpoint-options.ts";
+import { embeddedResolvConf, hostResolvConf, resolvConf } from "./files.ts";
 import type { PortElement } from "./firewall.ts";
 import {
   endpointResource,
@@ -32,8 +34,10 @@ import {
   networkShape,
 } from "./inspect.ts";
 import { chooseSubnet, firstAddress } from "./ipam.ts";
+import { NameServers, type UpstreamServer, type View } from "./names/name-servers.ts";
+import { redirectNames } from "./names/redirect.ts";
+import { adoptNameSockets, closeNameSockets, createNameSockets, type NameSockets } from "./names/sockets.ts";
 import { NetworkAddresses } from "./network-addresses.ts";
-import { dnsNames, NetworkNames } from "./network-names.ts";
 import { PacketFilter } from "./packet-filter.ts";
 import { type HeldPort, PortTable, type PortTarget, type PublishRequest, portMap, publishRequests } from "./ports.ts";
 import {
@@ -73,6 +77,14 @@ export interface NetworkedContainer {
   hostConfig: HostConfig;
 }
 
+/** A container that runs while the daemon starts. */
+export interface LiveContainer extends NetworkedContainer {
+  /** Its first process. */
+  pid: number;
+  /** Who holds the sockets of its name server, and as which descriptor the first. */
+  keeper: { pid: number; startTime: number; firstFd: number };
+}
+
 /** A container that is about to start. */
 export interface OpenRequest extends NetworkedContainer {
   /** The networks it is to be on, by name or id, and what the client asked for there. */
@@ -86,6 +98,10 @@ export interface Sandbox {
   namespacePath: string | undefined;
   endpoints: Record<string, EndpointSettings>;
   ports: PortMap;
+  /** Content of its /etc/resolv.conf. */
+  resolvConf: string;
+  /** Descriptors that are to stay open while it runs, also when the daemon does not. */
+  keptFds: number[];
   /** Links, addresses, routes, rules: everything a process in the namespace needs. Once, before the process starts. */
   connect(): void;
   /** To be called when the container's process has joined the namespace, and when it never will. Idempotent. */
@@ -98,7 +114,6 @@ interface KnownNetwork extends NetworkRecord {
   /** Absent of host, none, and configuration networks. */
   work: NetworkDriver | undefined;
   addresses: NetworkAddresses;
-  names: NetworkNames;
   /** Of this network, by id. */
   endpoints: Map<string, Endpoint>;
 }
@@ -108,6 +123,10 @@ interface Occupancy {
   sandboxId: string;
   endpoints: Endpoint[];
   held: HeldPort[];
+  /** Whom its name server asks for other names, once it is on a network with names. */
+  upstreams: UpstreamServer[] | undefined;
+  /** Of its name server, until that has them. */
+  sockets: NameSockets | undefined;
   /** Whether its links are there, its ports in the packet filter, and an event has told so. */
   isConnected: boolean;
 }
@@ -130,6 +149,7 @@ export class Networks {
   /** By container. */
   readonly #occupancies = new Map<string, Occupancy>();
   readonly #ports: PortTable;
+  readonly #names: NameServers;
   /** Tells this daemon's links and rules from those of others: the name of its default bridge, or one it made up. */
   #scope = "";
   #netlink: Netlink | undefined;
@@ -142,13 +162,14 @@ export class Networks {
     this.#options = settings;
     this.#warn = warn;
     this.#ports = new PortTable(settings.publishAddress);
+    this.#names = new NameServers({ warn });
   }
 
   /**
    * Brings the host to what it should be: bridges, the packet filter's table, the kernel's settings. Places of
    * containers that are not in `live` are given back. The same for a first start and one after a crash.
    */
-  start(live: { containerId: string; pid: number }[]): void {
+  start(live: LiveContainer[]): void {
     this.#netlink = new Netlink();
     this.#scope = this.#findScope();
     this.#loadNetworks();
@@ -159,7 +180,7 @@ export class Networks {
         if (isPredefined(network.name)) throw error;
         this.#warn(`network ${network.name} could not be brought up: ${messageOf(error)}`);
       }
-    this.#loadEndpoints(new Map(live.map(({ containerId, pid }) => [containerId, pid])));
+    this.#loadEndpoints(new Map(live.map((container) => [container.containerId, container])));
     this.#removeStrayLinks();
     if ([...this.#networks.values()].some(({ work }) => work?.filtered !== undefined)) this.#startFilter();
     this.#watch = setInterval(() => this.#look(), watchIntervalMs);
@@ -228,7 +249,7 @@ export class Networks {
   open({ endpoints, ...container }: OpenRequest): Sandbox {
     const { containerId } = container;
     this.release(containerId);
-    const occupancy: Occupancy = { sandboxId: randomId(), endpoints: [], held: [], isConnected: false };
+    const occupancy = emptyOccupancy(randomId());
     this.#occupancies.set(containerId, occupancy);
     try {
       for (const [network, settings] of this.#networksFor(container.hostConfig, endpoints))
@@ -238,7 +259,7 @@ export class Networks {
         for (const endpoint of occupancy.endpoints) this.#save(endpoint);
       });
       const isHost = occupancy.endpoints.some(({ networkName }) => networkName === "host");
-      return this.#sandbox(occupancy, isHost ? undefined : createNetworkNamespace());
+      return this.#sandbox(occupancy, container, isHost ? undefined : createNetworkNamespace());
     } catch (error) {
       this.release(containerId);
       throw error;
@@ -253,16 +274,28 @@ export class Networks {
     if (occupancy.isConnected) this.#filter?.removePorts(this.#elementsOf(occupancy));
     for (const { release } of occupancy.held) release();
     for (const endpoint of occupancy.endpoints) this.#vacate(endpoint);
+    this.#names.stop(containerId);
+    if (occupancy.sockets !== undefined) closeNameSockets(occupancy.sockets);
+    occupancy.sockets = undefined;
     this.#db.run("DELETE FROM endpoints WHERE container_id = ?", containerId);
     if (occupancy.isConnected) for (const endpoint of occupancy.endpoints) this.#publish("disconnect", endpoint);
   }
 
-  /** Puts a running container on one more network. `pid` is its first process. Throws Docker's sentences. */
-  connect(container: NetworkedContainer, pid: number, nameOrId: string, settings: EndpointSettings): void {
+  /**
+   * Puts a running container on one more network. `pid` is its first process. Throws Docker's sentences. Returns what
+   * its /etc/resolv.conf was made as, and is to be, where it has a name server from now on.
+   */
+  connect(
+    container: NetworkedContainer,
+    pid: number,
+    nameOrId: string,
+    settings: EndpointSettings,
+  ): { was: string; is: string } | undefined {
     const network = this.#find(nameOrId);
     const occupancy = this.#occupancies.get(container.containerId);
     if (occupancy === undefined) throw systemError(`container ${container.containerId} has no network namespace`);
     this.checkConnect(container, nameOrId, settings);
+    const was = this.#plainResolvConf(occupancy, container.hostConfig);
     const fd = openNetworkNamespace(pid);
     try {
       const endpoint = this.#settle(occupancy, network, settings, container);
@@ -282,9 +315,17 @@ export class Networks {
       }
       delete endpoint.isUnfinished;
       this.#save(endpoint);
-      network.names.add(endpoint);
+      this.#announceNames(endpoint);
       this.#movePorts(occupancy);
       this.#publish("connect", endpoint);
+      if (this.#names.serves(container.containerId))
+        this.#names.setView(container.containerId, this.#viewOf(occupancy));
+      else if (hasNames(occupancy)) {
+        const is = this.#prepareNames(occupancy, container, fd);
+        this.#serveNames(occupancy, container.containerId, fd);
+        return { was, is };
+      }
+      return undefined;
     } finally {
       closeSync(fd);
     }
@@ -310,6 +351,7 @@ export class Networks {
     this.#movePorts(occupancy, endpoint);
     this.#unplug(occupancy, endpoint, pid);
     this.#leave(occupancy, endpoint);
+    this.#names.setView(containerId, this.#viewOf(occupancy));
     this.#publish("disconnect", endpoint);
   }
 
@@ -375,11 +417,9 @@ export class Networks {
   rename(containerId: string, name: string): void {
     for (const endpoint of this.#occupancies.get(containerId)?.endpoints ?? []) {
       if (endpoint.containerName === name) continue;
-      const names = this.#byId.get(endpoint.networkId)?.names;
-      names?.remove(endpoint);
       if (endpoint.names[0] === endpoint.containerName) endpoint.names[0] = name;
       endpoint.containerName = name;
-      names?.add(endpoint);
+      this.#announceNames(endpoint);
       this.#save(endpoint);
     }
   }
@@ -437,32 +477,40 @@ export class Networks {
   }
 
   /** The daemon stops; containers stay connected and their ports published. */
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#watch);
     for (const { held } of this.#occupancies.values()) for (const { release } of held) release();
     this.#filter?.close();
     this.#filter = undefined;
     this.#netlink?.close();
     this.#netlink = undefined;
+    await this.#names.close();
   }
 
   /** Removes all links and rules from the host, when no container runs. */
-  destroy(): void {
+  async destroy(): Promise<void> {
     this.#filter?.destroy();
     this.#filter = undefined;
     for (const { work } of this.#networks.values()) work?.remove();
-    this.close();
+    await this.close();
   }
 
-  #sandbox(occupancy: Occupancy, namespaceFd: number | undefined): Sandbox {
+  #sandbox(occupancy: Occupancy, container: NetworkedContainer, namespaceFd: number | undefined): Sandbox {
     let fd = namespaceFd;
     const { endpoints } = occupancy;
+    const resolvConf =
+      fd !== undefined && hasNames(occupancy)
+        ? this.#prepareNames(occupancy, container, fd)
+        : this.#plainResolvConf(occupancy, container.hostConfig);
+    const { sockets } = occupancy;
     const publishing = publishingOf(endpoints);
     return {
       sandboxId: occupancy.sandboxId,
       namespacePath: fd === undefined ? undefined : `/proc/${process.pid}/fd/${fd}`,
       endpoints: Object.fromEntries(endpoints.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint)])),
       ports: publishing === undefined ? {} : portMap(publishing.ports, publishing.exposed),
+      resolvConf,
+      keptFds: sockets === undefined ? [] : [sockets.udpFd, sockets.tcpFd],
       connect: () => {
         const places = this.#placesOf(occupancy);
         if (fd !== undefined) {
@@ -470,12 +518,13 @@ export class Networks {
           else plugIn(fd, places, places, () => occupancy.held.length > 0);
         }
         occupancy.isConnected = true;
+        if (fd !== undefined && sockets !== undefined) this.#serveNames(occupancy, container.containerId, fd);
         if (occupancy.held.length > 0) {
           this.#filter?.addPorts(this.#elementsOf(occupancy));
           this.#forgetFlows(occupancy.held.map(({ port }) => port));
         }
         for (const endpoint of endpoints) {
-          this.#byId.get(endpoint.networkId)?.names.add(endpoint);
+          this.#announceNames(endpoint);
           this.#publish("connect", endpoint);
         }
       },
@@ -569,7 +618,7 @@ export class Networks {
     const network = this.#byId.get(endpoint.networkId);
     if (network === undefined) return;
     network.endpoints.delete(endpoint.id);
-    network.names.remove(endpoint);
+    this.#names.removeEndpoint(endpoint.networkId, endpoint.id);
     if (endpoint.attachment !== undefined) network.addresses.release(endpoint.attachment);
   }
 
@@ -731,7 +780,6 @@ export class Networks {
       name,
       work: this.#driverOf(id, record),
       addresses: new NetworkAddresses(record.configOnly ? [] : poolsOf(record), `${name} (${id})`),
-      names: new NetworkNames(),
       endpoints: new Map(),
     };
     this.#networks.set(name, network);
@@ -845,7 +893,7 @@ export class Networks {
   }
 
   /** Keeps the endpoints of live containers, takes their addresses and ports again, and drops the others. */
-  #loadEndpoints(live: Map<string, number>): void {
+  #loadEndpoints(live: Map<string, LiveContainer>): void {
     this.#occupancies.clear();
     this.#db.transaction(() => {
       for (const row of this.#db.all<{ id: string; network_id: string; container_id: string; record: string }>(
@@ -858,28 +906,109 @@ export class Networks {
         }
         const record = JSON.parse(row.record) as EndpointRecord;
         const endpoint: Endpoint = { ...record, id: row.id, networkId: row.network_id, containerId: row.container_id };
-        const occupancy: Occupancy = this.#occupancies.get(row.container_id) ?? {
-          sandboxId: record.sandboxId,
-          endpoints: [],
-          held: [],
+        const occupancy = this.#occupancies.get(row.container_id) ?? {
+          ...emptyOccupancy(record.sandboxId),
           isConnected: true,
         };
         occupancy.endpoints.push(endpoint);
         this.#occupancies.set(row.container_id, occupancy);
         network.endpoints.set(endpoint.id, endpoint);
-        network.names.add(endpoint);
+        this.#announceNames(endpoint);
         if (endpoint.attachment !== undefined) network.addresses.take(endpoint.attachment);
       }
     });
     for (const [containerId, occupancy] of this.#occupancies) {
       for (const endpoint of occupancy.endpoints.filter(({ isUnfinished }) => isUnfinished)) {
-        this.#unplug(occupancy, endpoint, live.get(containerId)!);
+        this.#unplug(occupancy, endpoint, live.get(containerId)!.pid);
         this.#leave(occupancy, endpoint);
       }
       const place = this.#placesOf(occupancy).find(({ endpoint }) => endpoint.publishing !== undefined);
       if (place !== undefined)
         occupancy.held = this.#ports.holdAgain(place.endpoint.publishing!.ports, this.#targetOf(place), this.#lost);
+      if (hasNames(occupancy)) this.#serveNamesAgain(occupancy, live.get(containerId)!);
     }
+  }
+
+  /** Takes back the sockets of a name server from who kept them; where he has none, makes new ones. */
+  #serveNamesAgain(occupancy: Occupancy, container: LiveContainer): void {
+    const { containerId, keeper, pid } = container;
+    occupancy.sockets = adoptNameSockets(keeper, keeper.firstFd);
+    if (occupancy.sockets !== undefined) {
+      occupancy.upstreams = this.#resolver(container.hostConfig).upstreams;
+      this.#giveSockets(occupancy, containerId);
+      return;
+    }
+    try {
+      const fd = openNetworkNamespace(pid);
+      try {
+        this.#prepareNames(occupancy, container, fd);
+        this.#serveNames(occupancy, containerId, fd);
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      this.#warn(`container ${container.name} has no name server: ${messageOf(error)}`);
+    }
+  }
+
+  /** Makes the sockets of a container's name server. Returns the content of its /etc/resolv.conf. */
+  #prepareNames(occupancy: Occupancy, { hostConfig }: NetworkedContainer, namespaceFd: number): string {
+    const { content, upstreams } = this.#resolver(hostConfig);
+    // With loopback down the kernel takes another of its addresses for answers.
+    insideNetworkNamespace(namespaceFd, bringLoopbackUp);
+    occupancy.sockets = createNameSockets(namespaceFd);
+    occupancy.upstreams = upstreams;
+    return content;
+  }
+
+  #serveNames(occupancy: Occupancy, containerId: string, namespaceFd: number): void {
+    redirectNames(namespaceFd, occupancy.sockets!);
+    this.#giveSockets(occupancy, containerId);
+  }
+
+  #giveSockets(occupancy: Occupancy, containerId: string): void {
+    this.#names.serve(containerId, occupancy.sockets!, this.#viewOf(occupancy));
+    occupancy.sockets = undefined;
+  }
+
+  /** What a container's name server knows. On internal networks alone nobody outside is asked. */
+  #viewOf(occupancy: Occupancy): View {
+    const places = this.#placesOf(occupancy);
+    const named = byPriority(places.filter(({ endpoint }) => endpoint.names.length > 0));
+    return {
+      networks: named.map(({ endpoint: { networkId, networkName, requested } }) => ({
+        id: networkId,
+        name: networkName,
+        links: linksOf(requested),
+      })),
+      upstreams: defaultRoutes(places).size === 0 ? [] : (occupancy.upstreams ?? []),
+    };
+  }
+
+  #announceNames(endpoint: Endpoint): void {
+    if (endpoint.names.length > 0) this.#names.setEndpoint(endpoint.networkId, endpoint.id, endpointNames(endpoint));
+  }
+
+  #resolver(hostConfig: HostConfig) {
+    return embeddedResolvConf({ ...this.#nameSettings(hostConfig), host: hostResolvConf({ keepsStub: true }) });
+  }
+
+  #plainResolvConf({ endpoints }: Occupancy, hostConfig: HostConfig): string {
+    return resolvConf({
+      ...this.#nameSettings(hostConfig),
+      host: hostResolvConf(),
+      hostNetwork: endpoints.some(({ networkName }) => networkName === "host"),
+      ipv6: endpoints.some(({ attachment }) => attachment?.v6 !== undefined),
+    });
+  }
+
+  #nameSettings({ Dns, DnsSearch, DnsOptions }: HostConfig) {
+    const { dns, dnsSearch, dnsOptions } = this.#options;
+    return {
+      dns: Dns?.length ? Dns : dns,
+      dnsSearch: DnsSearch?.length ? DnsSearch : dnsSearch,
+      dnsOptions: DnsOptions?.length ? DnsOptions : dnsOptions,
+    };
   }
 
   /** Links that carry this daemon's mark, or are ports of its bridges, and that nobody owns any more. */
@@ -959,6 +1088,14 @@ function wantedNetworks(
   const entries = Object.entries(endpoints);
   if (entries.length === 0) return [[first, {}]];
   return entries.sort(([a], [b]) => Number(b === first) - Number(a === first) || (a < b ? -1 : 1));
+}
+
+function emptyOccupancy(sandboxId: string): Occupancy {
+  return { sandboxId, endpoints: [], held: [], upstreams: undefined, sockets: undefined, isConnected: false };
+}
+
+function hasNames({ endpoints }: Occupancy): boolean {
+  return endpoints.some(({ names }) => names.length > 0);
 }
 
 function publishingOf(endpoints: Endpoint[]) {
