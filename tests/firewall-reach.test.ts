@@ -65,6 +65,7 @@ beforeAll(async () => {
     );
     container.sh(`ip route add default via 172.30.${net}.1; ip -6 route add default via fd30:${net}::1`);
   }
+  await Promise.all([host, neighbour, stranger, a1, a2, b1].map((lab) => lab.settled()));
   await Promise.all([
     a1.serve(80, "a1"),
     a1.serve(81, "a1"),

@@ -92,6 +92,8 @@ export const configKeys: Record<string, KeySpec> = {
   "oom-score-adjust": { shape: "int", without: "deprecated: set it where the daemon is started" },
   pidfile: { shape: "string" },
   proxies: { shape: "any" },
+  "publish-address": { shape: "string" },
+  "publish-policy": { shape: "string" },
   "raw-logs": { shape: "bool", without: "the log has no colours" },
   "registry-mirrors": { shape: "strings", flag: "registry-mirror" },
   rootless: { shape: "bool", without: notYet },

@@ -122,6 +122,16 @@ for (const [content, sentence, ...args] of refused)
     expect(() => load(content, ...args)).toThrow(sentence);
   });
 
+test("where ports are published, and who decides about them", () => {
+  expect(load("").network).toMatchObject({ publishAddress: "0.0.0.0", publishPolicy: "docker" });
+  const chosen = { "publish-address": "127.0.0.1", "publish-policy": "host-firewall" };
+  expect(load(chosen).network).toMatchObject({ publishAddress: "127.0.0.1", publishPolicy: "host-firewall" });
+  expect(load("", "--publish-policy", "host-firewall").network.publishPolicy).toBe("host-firewall");
+  expect(() => load({ ...chosen, ip: "127.0.0.1" })).toThrow("two names of one option");
+  expect(() => load({ "publish-policy": "ufw" })).toThrow("invalid publish policy (ufw)");
+  expect(() => load({ "publish-address": "here" })).toThrow("invalid IP address: here");
+});
+
 test("a named file must be there", () => {
   rmSync(file, { force: true });
   expect(() => loadConfig(flags())).toThrow(`open ${file}: no such file or directory`);

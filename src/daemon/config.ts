@@ -8,6 +8,7 @@ import { environmentProxies, type ProxySettings } from "../distribution/proxies.
 import { invalidParameter, messageOf } from "../lib/errors.ts";
 import type { ParsedFlags } from "../lib/flags.ts";
 import { parseMemoryBytes } from "../lib/units.ts";
+import type { PublishPolicy } from "../networks/packet-filter.ts";
 import type { NetworkOptions } from "../networks/settings.ts";
 import { checkUlimits, type Ulimit } from "../runtime/rlimits.ts";
 import { parseProfile } from "../runtime/seccomp.ts";
@@ -228,7 +229,10 @@ function networkOf(settings: Settings): NetworkOptions {
   const gateways =
     gateway === undefined ? settings.strings("host-gateway-ips") : Array.isArray(gateway) ? gateway : [gateway];
   const optional = (text: string) => (text === "" ? undefined : text);
-  const [publishAddress = ""] = addresses([settings.string("ip")]);
+  const named = settings.string("publish-address");
+  if (named !== "" && (settings.file.ip !== undefined || settings.flags.has("ip")))
+    throw invalidParameter("ip and publish-address are two names of one option");
+  const [publishAddress = ""] = addresses([named || settings.string("ip")]);
   return {
     bridge: settings.string("bridge"),
     bip: optional(settings.string("bip")),
@@ -247,6 +251,11 @@ function networkOf(settings: Settings): NetworkOptions {
     ipMasquerade: settings.bool("ip-masq"),
     packetFilter: settings.bool("iptables"),
     publishAddress,
+    publishPolicy: oneOf<PublishPolicy>(
+      settings.string("publish-policy"),
+      ["docker", "host-firewall"],
+      (text) => `invalid publish policy (${text}); use "docker" or "host-firewall"`,
+    ),
     dns: addresses(settings.strings("dns")),
     dnsSearch: domains(settings.strings("dns-search")),
     dnsOptions: settings.strings("dns-opts"),

@@ -197,6 +197,16 @@ export const daemonFlags: FlagSpec[] = [
   booleanFlag("no-new-privileges", "Set no-new-privileges by default for new containers"),
   text("no-proxy", "Comma-separated list of hosts or IP addresses for which the proxy is skipped"),
   { ...text("pidfile", "Path to use for daemon PID file", "/run/brig/brig.pid"), short: "p" },
+  {
+    ...text("publish-address", "Host IP for port publishing from the default bridge network; another name of --ip"),
+    value: "ip",
+    parse: address,
+  },
+  text(
+    "publish-policy",
+    'Who decides about packets to published ports ("docker": nobody else | "host-firewall": the host\'s input rules)',
+    "docker",
+  ),
   booleanFlag("raw-logs", "Full timestamps without ANSI coloring"),
   list("registry-mirror", "Preferred registry mirror", checkMirror),
   text(

@@ -15,7 +15,7 @@ const NFT_MSG_GETGEN = 16;
 const NFT_MSG_GETRULE = 7;
 const NFTA_RULE_TABLE = 1;
 const NFTA_RULE_HANDLE = 3;
-const NFPROTO_INET = 1;
+const families = { inet: 1, ip: 2, ip6: 10 };
 const nfgenmsgBytes = 4;
 
 function bindLibrary() {
@@ -102,12 +102,12 @@ export class Nftables {
     return answer.body.readUInt32BE(nfgenmsgBytes + 4);
   }
 
-  /** Which rules a table of the family inet has, as one text: another one where any was removed, added or replaced. */
-  ruleHandles(table: string): string {
+  /** Which rules a table has, as one text: another one where any was removed, added or replaced. */
+  ruleHandles(family: keyof typeof families, table: string): string {
     const handles = this.#netlink.dump(
       {
         type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETRULE,
-        header: Buffer.of(NFPROTO_INET, 0, 0, 0),
+        header: Buffer.of(families[family], 0, 0, 0),
         attributes: [[NFTA_RULE_TABLE, text(table)]],
         subject: `rules of ${table}`,
       },

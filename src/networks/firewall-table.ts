@@ -9,7 +9,24 @@ export interface TableOptions {
   table: string;
   /** Whether it was Brig that made the host a router: then it must not become one for anybody else. */
   guardForwarding: { v4: boolean; v6: boolean };
+  /**
+   * Where packets to published ports come in again that the host's own input rules have let through; without it they
+   * are not asked.
+   */
+  judged?: ReentryLink;
 }
+
+/** A link by which packets leave, by its index, to come in by another with a mark. */
+export interface ReentryLink {
+  exitIndex: number;
+  entry: string;
+  mark: number;
+}
+
+/** Behind whatever others have in their input chains. */
+const lastPriority = 2_000_000_000;
+/** Next hops that packets are duplicated to: any will do, as the link at whose other end they are resolves none. */
+const nextHops = { ip: "169.254.0.1", ip6: "fe80::1" };
 
 /** Sets and maps. Names that end in a digit are of one family. */
 const containers = [
@@ -37,13 +54,10 @@ const containers = [
 const transports = "meta l4proto { tcp, udp, sctp }";
 
 /** Lines that put the empty table in place of whatever was there, without a moment between. */
-export function tableText({ table, guardForwarding }: TableOptions): string[] {
+export function tableText({ table, guardForwarding, judged }: TableOptions): string[] {
   return [
-    // Up to 0.1 the table was of IPv4 alone.
-    `table ip ${table}`,
-    `delete table ip ${table}`,
-    `table inet ${table}`,
-    `delete table inet ${table}`,
+    ...removalText(table),
+    ...(judged === undefined ? [] : [...judgeText(table, "ip", judged), ...judgeText(table, "ip6", judged)]),
     `table inet ${table} {`,
     ...containers,
     // With route_localnet on a bridge the kernel no longer protects what listens on 127.0.0.1 from containers.
@@ -51,6 +65,7 @@ export function tableText({ table, guardForwarding }: TableOptions): string[] {
     "ip saddr 127.0.0.0/8 iifname @bridges drop",
     "ip daddr 127.0.0.0/8 iifname @bridges drop",
     "}",
+    ...(judged === undefined ? [] : markText(judged)),
     "chain publish {",
     ...["ip", "ip6"].flatMap((family) => [
       `dnat ${family} to meta l4proto . ${family} daddr . th dport map @ports${digit(family)}`,
@@ -62,7 +77,11 @@ export function tableText({ table, guardForwarding }: TableOptions): string[] {
     "chain prerouting { type nat hook prerouting priority dstnat; policy accept;",
     "ip daddr 127.0.0.0/8 return",
     "ip6 saddr fe80::/10 return",
-    `${transports} fib daddr type local jump publish`,
+    ...(judged === undefined
+      ? [`${transports} fib daddr type local jump publish`]
+      : ["@bridges", `"${judged.entry}"`].map(
+          (link) => `iifname ${link} ${transports} fib daddr type local jump publish`,
+        )),
     "}",
     "chain output { type nat hook output priority -100; policy accept;",
     "ip6 daddr ::1 return",
@@ -130,6 +149,46 @@ export function tableText({ table, guardForwarding }: TableOptions): string[] {
     'meta oifkind "bridge" accept',
     "drop",
     "}",
+    "}",
+  ];
+}
+
+/** Lines that leave nothing of the tables. Up to 0.1 there was one, of IPv4. */
+export function removalText(table: string): string[] {
+  return ["ip", "ip6", "inet"].flatMap((family) => [`table ${family} ${table}`, `delete table ${family} ${table}`]);
+}
+
+/**
+ * The first packet of a connection from outside to a published port goes the way of one to a process of the host,
+ * through everybody's input rules. What they let through is sent in again by a link of its own, where it is translated;
+ * the rest of the connection is then translated at once, as always.
+ */
+function judgeText(table: string, family: "ip" | "ip6", { exitIndex, entry }: ReentryLink): string[] {
+  const again = `dup to ${nextHops[family]} device ${exitIndex} drop`;
+  const own = family === "ip" ? "ip daddr 127.0.0.0/8" : "ip6 saddr fe80::/10";
+  return [
+    `table ${family} ${table} {`,
+    `set ports { type inet_proto . ipv${digit(family)}_addr . inet_service; }`,
+    "set anywhere { type inet_proto . inet_service; }",
+    `chain judged { type filter hook input priority ${lastPriority}; policy accept;`,
+    `ct state != new return`,
+    `iifname { "lo", "${entry}" } return`,
+    `${own} return`,
+    `meta l4proto . ${family} daddr . th dport @ports ${again}`,
+    `meta l4proto . th dport @anywhere ${again}`,
+    "}",
+    "}",
+  ];
+}
+
+/** The mark lasts from where the packet comes in until it has passed the check of its source address. */
+function markText({ entry, mark }: ReentryLink): string[] {
+  return [
+    "chain marking { type filter hook prerouting priority -350; policy accept;",
+    `iifname "${entry}" meta mark set ${mark}`,
+    "}",
+    "chain unmarking { type filter hook forward priority -350; policy accept;",
+    `iifname "${entry}" meta mark set 0`,
     "}",
   ];
 }

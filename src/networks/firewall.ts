@@ -9,7 +9,7 @@ import { isIP } from "node:net";
 import type { Nftables } from "../kernel/nftables.ts";
 import type { TransportProtocol } from "../kernel/sockets.ts";
 import { systemError } from "../lib/errors.ts";
-import { type TableOptions, tableText } from "./firewall-table.ts";
+import { removalText, type TableOptions, tableText } from "./firewall-table.ts";
 
 /** Docker's words for how a network's containers are reached from outside. */
 export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
@@ -53,6 +53,8 @@ export interface Link {
 
 /** One element of a set or, with data, of a map. */
 interface Element {
+  /** Of the table, `inet` where absent. */
+  family?: "ip" | "ip6";
   set: string;
   key: string;
   data?: string;
@@ -141,8 +143,7 @@ export class Firewall {
 
   /** Removes the table. Idempotent. */
   destroy(): void {
-    const { table } = this.#options;
-    this.#nft.run(`table inet ${table}\ndelete table inet ${table}`);
+    this.#nft.run(removalText(this.#options.table).join("\n"));
   }
 
   #know(network: FirewallNetwork): Element[] {
@@ -154,18 +155,20 @@ export class Firewall {
   #portElements(port: PortElement): Element[] {
     const network = this.#networks.get(port.bridge);
     if (network === undefined) throw systemError(`the packet filter knows no network ${JSON.stringify(port.bridge)}`);
-    return portElements(port, network);
+    const elements = portElements(port, network);
+    return this.#options.judged === undefined ? elements : [...elements, ...elements.flatMap(judgedElements)];
   }
 
   /** Counts elements up or down and returns those that come or go by it. */
   #count(elements: Element[], step: 1 | -1): Element[] {
-    for (const { set, key, data } of elements) {
-      const known = this.#elements.get(`${set} ${key}`);
+    for (const element of elements) {
+      const { set, key, data } = element;
+      const known = this.#elements.get(nameOf(element));
       if (known !== undefined && known.data !== data)
         throw systemError(`${set} ${key} leads to ${known.data} already, not to ${data}`);
     }
     return elements.filter((element) => {
-      const name = `${element.set} ${element.key}`;
+      const name = nameOf(element);
       const before = this.#elements.get(name)?.count ?? 0;
       const after = Math.max(0, before + step);
       if (after > 0) this.#elements.set(name, { ...element, count: after });
@@ -193,18 +196,33 @@ export class Firewall {
         "\n",
       ),
     );
-    this.#rules = this.#nft.ruleHandles(this.#options.table);
+    this.#rules = this.#handles();
   }
 
   /** Whether all rules are there that were when the table was built. */
   #intact(): boolean {
-    return this.#rules !== "" && this.#nft.ruleHandles(this.#options.table) === this.#rules;
+    return this.#rules !== "" && this.#handles() === this.#rules;
+  }
+
+  #handles(): string {
+    const families = this.#options.judged === undefined ? (["inet"] as const) : (["inet", "ip", "ip6"] as const);
+    return families.map((family) => this.#nft.ruleHandles(family, this.#options.table)).join(";");
   }
 }
 
 /** A table's name is an identifier, a bridge's name may have dots and dashes. `bridge` is the daemon's default one. */
 export function tableName(bridge: string): string {
   return `brig_${bridge.replace(/[^a-zA-Z0-9]/g, (sign) => `_${sign.charCodeAt(0).toString(16)}`)}`;
+}
+
+function nameOf({ family, set, key }: Element): string {
+  return `${family ?? "inet"} ${set} ${key}`;
+}
+
+/** The same ports for the table that asks the host's input rules. */
+function judgedElements({ set, key }: Element): Element[] {
+  const [, kind, digit] = /^(ports|anywhere)([46])$/.exec(set) ?? [];
+  return kind === undefined ? [] : [{ family: digit === "4" ? "ip" : "ip6", set: kind, key }];
 }
 
 function networkElements(network: FirewallNetwork): Element[] {
@@ -258,10 +276,10 @@ function foreignElements(bridges: string[]): Element[] {
 }
 
 function elementCommands(verb: "add" | "delete", table: string, elements: Element[]): string[] {
-  const bySet = Map.groupBy(elements, ({ set }) => set);
+  const bySet = Map.groupBy(elements, ({ family, set }) => `${family ?? "inet"} ${table} ${set}`);
   return [...bySet].map(([set, members]) => {
     const list = members.map(({ key, data }) => (verb === "add" && data !== undefined ? `${key} : ${data}` : key));
-    return `${verb} element inet ${table} ${set} { ${list.join(", ")} }`;
+    return `${verb} element ${set} { ${list.join(", ")} }`;
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Living with the forward chains of others. An accept in one table never outweighs a drop in another, so where a chain
+ * Living with the chains of others. An accept in one table never outweighs a drop in another, so where a chain
  * of others drops what is forwarded (Docker and ufw set the policy of iptables' FORWARD to that, firewalld rejects what
  * belongs to none of its zones), it is made to jump to a chain of Brig's beside it, which accepts everything of Brig's
  * bridges: what may pass is decided by Brig's own table, whose drops are as final.
@@ -18,13 +18,20 @@ interface ListedChain {
   family: string;
   table: string;
   name: string;
+  type?: string;
   hook?: string;
   policy?: string;
 }
 
 const legacyTables = "/proc/net/ip_tables_names";
 
-/** The rules of one daemon in the forward chains of others. */
+/** A chain of Brig's beside those of others with a hook, and what it accepts: matches by the comment of their rules. */
+interface OwnChain {
+  name: string;
+  accepted: Map<string, string[]>;
+}
+
+/** The rules of one daemon in the forward chains of others, and where it sends packets in again, the output chains. */
 export class ForwardRules {
   readonly #nft: Nftables;
   readonly #chain: string;
@@ -38,19 +45,34 @@ export class ForwardRules {
     this.#warn = warn;
   }
 
-  /** Adds what is needed and missing for these bridges, whose names have been checked, and removes the rest. */
-  mend(bridges: readonly string[]): void {
+  /**
+   * Adds what is needed and missing for these bridges, and for the link by which packets leave to come in again; their
+   * names have been checked. Removes the rest.
+   */
+  mend(bridges: readonly string[], exit?: string): void {
     const chains = this.#chains();
-    const own = new Set(chains.filter(({ name }) => name === this.#chain).map(place));
-    for (const chain of chains)
-      if (chain.hook === "forward" && !chain.table.startsWith("brig_"))
-        try {
-          this.#mendOne(chain, own.has(place(chain)), bridges);
-        } catch (error) {
-          this.#warnOnce(
-            `${place(chain)} ${chain.name} may drop what containers send, and takes no rule: ${messageOf(error)}`,
-          );
-        }
+    const own: Record<string, OwnChain> = {
+      forward: {
+        name: this.#chain,
+        accepted: new Map(bridges.map((name) => [`brig ${name}`, [`iifname "${name}"`, `oifname "${name}"`]])),
+      },
+      output: {
+        name: `${this.#chain}_out`,
+        accepted: new Map(exit === undefined ? [] : [[`brig ${exit}`, [`oifname "${exit}"`]]]),
+      },
+    };
+    const names = new Set(chains.map((chain) => `${place(chain)} ${chain.name}`));
+    for (const chain of chains) {
+      const beside = own[chain.hook ?? ""];
+      if (beside === undefined || chain.type !== "filter" || chain.table.startsWith("brig_")) continue;
+      try {
+        this.#mendOne(chain, beside, names.has(`${place(chain)} ${beside.name}`));
+      } catch (error) {
+        this.#warnOnce(
+          `${place(chain)} ${chain.name} may drop what containers send, and takes no rule: ${messageOf(error)}`,
+        );
+      }
+    }
   }
 
   /** Removes the rules. Idempotent. */
@@ -58,48 +80,40 @@ export class ForwardRules {
     this.mend([]);
   }
 
-  #mendOne(chain: ListedChain, hasOwn: boolean, bridges: readonly string[]): void {
+  #mendOne(chain: ListedChain, { name, accepted }: OwnChain, exists: boolean): void {
     const where = place(chain);
     const rules = this.#rules(`${where} ${chain.name}`);
-    const jumps = rules.filter(({ expr }) => jumpsTo(expr, this.#chain));
+    const jumps = rules.filter(({ expr }) => jumpsTo(expr, name));
     const others = rules.filter((rule) => !jumps.includes(rule));
-    const wanted = mayDrop(chain, others.length > 0) ? bridges : [];
+    const needed = accepted.size > 0 && mayDrop(chain, others.length > 0);
     const commands: string[] = [];
-    if (jumps.length !== 1 || wanted.length === 0)
+    if (jumps.length !== 1 || !needed)
       commands.push(...jumps.map(({ handle }) => `delete rule ${where} ${chain.name} handle ${handle}`));
-    if (wanted.length > 0) {
-      commands.push(...this.#chainCommands(where, hasOwn, wanted));
+    if (needed) {
+      commands.push(...this.#chainCommands(`${where} ${name}`, accepted, exists));
       // Behind Docker's chain for its users' own rules, which shall hold for Brig's containers as well.
       const userChain = others.find(({ expr }) => jumpsTo(expr, "DOCKER-USER"));
       if (jumps.length !== 1)
         commands.push(
           userChain === undefined
-            ? `insert rule ${where} ${chain.name} counter jump ${this.#chain}`
-            : `add rule ${where} ${chain.name} position ${userChain.handle} counter jump ${this.#chain}`,
+            ? `insert rule ${where} ${chain.name} counter jump ${name}`
+            : `add rule ${where} ${chain.name} position ${userChain.handle} counter jump ${name}`,
         );
-    } else if (hasOwn) commands.push(`flush chain ${where} ${this.#chain}`, `delete chain ${where} ${this.#chain}`);
+    } else if (exists) commands.push(`flush chain ${where} ${name}`, `delete chain ${where} ${name}`);
     if (commands.length > 0) this.#nft.run(commands.join("\n"));
   }
 
-  /** What makes Brig's own chain accept these bridges and no others. */
-  #chainCommands(where: string, exists: boolean, bridges: readonly string[]): string[] {
-    const rules = exists ? this.#rules(`${where} ${this.#chain}`) : [];
-    const complete = new Set(
-      [...Map.groupBy(rules, ({ comment }) => comment)]
-        .filter(([, two]) => two.length === 2)
-        .map(([comment]) => comment),
-    );
-    const wanted = new Set(bridges.map(commentOf));
-    const commands = exists ? [] : [`add chain ${where} ${this.#chain}`];
-    for (const { handle, comment } of rules)
-      if (!wanted.has(comment ?? "") || !complete.has(comment))
-        commands.push(`delete rule ${where} ${this.#chain} handle ${handle}`);
-    for (const bridge of bridges)
-      if (!complete.has(commentOf(bridge)))
-        for (const side of ["iifname", "oifname"])
-          commands.push(
-            `add rule ${where} ${this.#chain} ${side} "${bridge}" counter accept comment "${commentOf(bridge)}"`,
-          );
+  /** What makes Brig's own chain accept these and nothing else. */
+  #chainCommands(chain: string, accepted: Map<string, string[]>, exists: boolean): string[] {
+    const rules = exists ? this.#rules(chain) : [];
+    const byComment = Map.groupBy(rules, ({ comment = "" }) => comment);
+    const complete = (comment: string) => byComment.get(comment)?.length === accepted.get(comment)?.length;
+    const commands = exists ? [] : [`add chain ${chain}`];
+    for (const { handle, comment = "" } of rules)
+      if (!complete(comment)) commands.push(`delete rule ${chain} handle ${handle}`);
+    for (const [comment, matches] of accepted)
+      if (!complete(comment))
+        for (const match of matches) commands.push(`add rule ${chain} ${match} counter accept comment "${comment}"`);
     return commands;
   }
 
@@ -127,14 +141,11 @@ function place({ family, table }: ListedChain): string {
   return `${family} ${table}`;
 }
 
-function commentOf(bridge: string): string {
-  return `brig ${bridge}`;
-}
-
 /** Whose rules these are tells more than they do: to follow them would mean to do the kernel's work again. */
 function mayDrop({ table, name, policy }: ListedChain, hasRules: boolean): boolean {
   if (policy === "drop") return true;
-  return hasRules && ((table === "filter" && name === "FORWARD") || table === "firewalld");
+  const places = ["filter FORWARD", "filter OUTPUT", "firewalld filter_FORWARD"];
+  return hasRules && places.includes(`${table} ${name}`);
 }
 
 /**

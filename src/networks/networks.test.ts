@@ -36,6 +36,7 @@ const options: NetworkOptions = {
   ipMasquerade: true,
   packetFilter: true,
   publishAddress: "",
+  publishPolicy: "docker",
   dns: [],
   dnsSearch: [],
   dnsOptions: [],

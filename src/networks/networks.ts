@@ -1034,6 +1034,7 @@ export class Networks {
     const hasIpv6 = [...this.#networks.values()].some(({ enableIPv6 }) => enableIPv6);
     this.#filter = new PacketFilter({
       defaultBridge: this.#scope,
+      publishPolicy: this.#options.publishPolicy,
       guardForwarding: { v4: guard(4), v6: hasIpv6 && guard(6) },
       foreignBridges: () =>
         bridgesOfOthers(this.#netlink!, new Set([...this.#networks.values()].flatMap(({ work }) => work?.link ?? []))),

@@ -2,6 +2,8 @@
  * The packet filter as the networks use it: the daemon's table, its rules in the chains of others, and the watch that
  * mends both where somebody has flushed them.
  */
+import { createHash } from "node:crypto";
+import { createLoopLink, type LoopLink, removeLoopLink } from "../kernel/loop-link.ts";
 import { Nftables } from "../kernel/nftables.ts";
 import { watchRuleset } from "../kernel/nftables-watch.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -12,12 +14,16 @@ import { ForwardRules, mendLegacyForwarding, removeLegacyForwarding } from "./fo
 const quietMs = 100;
 const retryMs = 1000;
 
+/** Who decides about packets from outside to published ports: nobody else, as with Docker, or the host's input rules. */
+export type PublishPolicy = "docker" | "host-firewall";
+
 /** How the packet filter is used, and whom it tells of trouble. */
 export interface PacketFilterOptions {
   /** Name of the daemon's default bridge: daemons side by side have a table each. */
   defaultBridge: string;
   /** Whether it was Brig that made the host a router: then it must not become one for anybody else. */
   guardForwarding: { v4: boolean; v6: boolean };
+  publishPolicy: PublishPolicy;
   /** Names of the bridges of other engines, asked whenever the ruleset has changed. */
   foreignBridges: () => string[];
   warn: (message: string) => void;
@@ -30,6 +36,7 @@ export class PacketFilter {
   readonly #forward: ForwardRules;
   readonly #options: PacketFilterOptions;
   readonly #bridges = new Set<string>();
+  readonly #loop: LoopLink;
   #endWatch = () => {};
   #nextLook: NodeJS.Timeout | undefined;
   #lastLook = 0;
@@ -38,7 +45,14 @@ export class PacketFilter {
   constructor(options: PacketFilterOptions) {
     const table = tableName(options.defaultBridge);
     this.#options = options;
-    this.#firewall = new Firewall(this.#nft, { table, guardForwarding: options.guardForwarding });
+    this.#loop = loopLinkOf(options.defaultBridge);
+    this.#firewall = new Firewall(this.#nft, {
+      table,
+      guardForwarding: options.guardForwarding,
+      ...(options.publishPolicy === "host-firewall" && {
+        judged: { ...this.#loop, exitIndex: createLoopLink(this.#loop) },
+      }),
+    });
     this.#forward = new ForwardRules(this.#nft, table, options.warn);
   }
 
@@ -46,13 +60,14 @@ export class PacketFilter {
   start(networks: FirewallNetwork[], ports: PortElement[]): void {
     // Asked before, so that what others do meanwhile is noticed.
     this.#nft.changedByOthers();
+    if (this.#options.publishPolicy !== "host-firewall") removeLoopLink(this.#loop);
     this.#firewall.start(networks, ports, this.#options.foreignBridges());
     this.#bridges.clear();
     for (const { bridge } of networks) {
       this.#bridges.add(bridge);
       this.#mendLegacy(bridge);
     }
-    this.#forward.mend([...this.#bridges]);
+    this.#mendForward();
     this.#watch();
   }
 
@@ -61,7 +76,7 @@ export class PacketFilter {
     this.#firewall.addNetwork(network);
     if (this.#bridges.has(network.bridge)) return;
     this.#bridges.add(network.bridge);
-    this.#forward.mend([...this.#bridges]);
+    this.#mendForward();
     this.#mendLegacy(network.bridge);
   }
 
@@ -69,7 +84,7 @@ export class PacketFilter {
   removeNetwork(bridge: string): void {
     this.#firewall.removeNetwork(bridge);
     if (!this.#bridges.delete(bridge)) return;
-    this.#forward.mend([...this.#bridges]);
+    this.#mendForward();
     removeLegacyForwarding(bridge);
   }
 
@@ -97,7 +112,7 @@ export class PacketFilter {
     if (!this.#nft.changedByOthers()) return;
     this.#firewall.mend();
     this.#firewall.setForeignBridges(this.#options.foreignBridges());
-    this.#forward.mend([...this.#bridges]);
+    this.#mendForward();
   }
 
   /** Stops watching. All rules stay. */
@@ -111,8 +126,14 @@ export class PacketFilter {
   destroy(): void {
     this.#forward.remove();
     this.#firewall.destroy();
+    removeLoopLink(this.#loop);
     for (const bridge of this.#bridges) removeLegacyForwarding(bridge);
     this.close();
+  }
+
+  #mendForward(): void {
+    const exit = this.#options.publishPolicy === "host-firewall" ? this.#loop.exit : undefined;
+    this.#forward.mend([...this.#bridges], exit);
   }
 
   #watch(): void {
@@ -149,4 +170,16 @@ export class PacketFilter {
     const warning = mendLegacyForwarding(bridge);
     if (warning !== undefined) this.#options.warn(warning);
   }
+}
+
+/** Names and a number that daemons side by side do not share. */
+function loopLinkOf(bridge: string): LoopLink {
+  const digest = createHash("sha256").update(bridge).digest();
+  const name = digest.toString("hex", 0, 3);
+  return {
+    exit: `brigout-${name}`,
+    entry: `brigin-${name}`,
+    mark: 0x42000000 + digest.readUIntBE(0, 3),
+    alias: "brig",
+  };
 }

@@ -1,4 +1,5 @@
 /** What the daemon's configuration says about networks. */
+import type { PublishPolicy } from "./packet-filter.ts";
 
 /** All of it has been checked for its type by the daemon's configuration, not yet for its sense. */
 export interface NetworkOptions {
@@ -33,6 +34,8 @@ export interface NetworkOptions {
   packetFilter: boolean;
   /** Where ports are published that name no address of the host; "" or 0.0.0.0 for all of them. */
   publishAddress: string;
+  /** Whether the host's own input rules decide about packets from outside to published ports. */
+  publishPolicy: PublishPolicy;
   dns: string[];
   dnsSearch: string[];
   dnsOptions: string[];

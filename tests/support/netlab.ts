@@ -40,6 +40,11 @@ export class LabHost {
     for (const address of addresses) this.address(name, address);
   }
 
+  /** Waits until all IPv6 addresses are in use: the kernel lets a link that has just come up wait for a moment. */
+  async settled(): Promise<void> {
+    for (let attempt = 0; this.sh("ip -6 addr show tentative") !== "" && attempt < 100; attempt++) await Bun.sleep(50);
+  }
+
   /** TCP and UDP on a port of every address: answers with who asked. */
   async serve(port: number, word: string): Promise<void> {
     const shown = (address: string) => address.replace(/^::ffff:/, "");
