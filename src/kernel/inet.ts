@@ -14,6 +14,8 @@ const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_ERROR = 4;
 const SO_RCVBUFFORCE = 33;
+const SO_PEEK_OFF = 42;
+const MSG_PEEK = 0x2;
 const MSG_TRUNC = 0x20;
 const MSG_NOSIGNAL = 0x4000;
 const SIOCGSKNS = 0x894c;
@@ -152,16 +154,18 @@ export function sendDatagram(fd: number, bytes: Buffer, length: number, to: Buff
 /** struct mmsghdr and what it points to, on 64-bit machines. */
 const mmsghdrBytes = 64;
 const iovecBytes = 16;
-const at = { name: 0, nameLength: 8, iovec: 16, iovecs: 24, flags: 48, length: 56 };
+const at = { name: 0, nameLength: 8, iovec: 16, iovecs: 24, length: 56 };
 
 /**
- * Datagrams of an IPv4 socket that are received, and answered, in one call each. Slot i's question is `questions` from
- * `i * questionBytes`, its answer belongs into `answers` from `i * answerBytes`.
+ * Datagrams of an IPv4 socket that are read, answered, and taken away, in one call each. Slot i's question is `questions`
+ * from `i * questionBytes`, its answer belongs into `answers` from `i * answerBytes`. What was read and not taken away
+ * is there again for who comes after us, if others hold the socket open: so nothing is lost when this process dies.
  */
 export class DatagramBatch {
   readonly questions: Buffer;
   readonly answers: Buffer;
   readonly #received: Buffer;
+  readonly #taken: Buffer;
   readonly #sent: Buffer;
   readonly #names: Buffer;
   readonly #iovecs: Buffer;
@@ -180,6 +184,7 @@ export class DatagramBatch {
     this.questions = allocate(slots * questionBytes);
     this.answers = allocate(slots * answerBytes);
     this.#received = allocate(slots * mmsghdrBytes);
+    this.#taken = allocate(slots * mmsghdrBytes);
     this.#sent = allocate(slots * mmsghdrBytes);
     this.#names = allocate(slots * sockaddrInBytes);
     this.#iovecs = allocate(slots * iovecBytes * 2);
@@ -200,17 +205,28 @@ export class DatagramBatch {
     }
   }
 
-  /** Receives what is there, `most` at most, and returns how many. */
-  receive(fd: number, most: number): number {
+  /** To be called for a socket before the first read: reading begins with the first datagram that is there. */
+  static rewind(fd: number): void {
+    check(libc.setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, Buffer.alloc(4), 4), "setsockopt", "SO_PEEK_OFF");
+  }
+
+  /** Reads what is there, `most` at most, and returns how many. They are to be taken away then. */
+  read(fd: number, most: number): number {
     for (let slot = 0; slot < most; slot++)
       this.#received.writeUInt32LE(sockaddrInBytes, slot * mmsghdrBytes + at.nameLength);
-    return Math.max(libc.recvmmsg(fd, this.#received, most, 0, null), 0);
+    return Math.max(libc.recvmmsg(fd, this.#received, most, MSG_PEEK | MSG_TRUNC, null), 0);
+  }
+
+  /** Takes away what was read. */
+  take(fd: number, count: number): void {
+    // MSG_TRUNC: where to read goes back by all of their bytes, of which none is copied.
+    if (count > 0) libc.recvmmsg(fd, this.#taken, count, MSG_TRUNC, null);
   }
 
   /** Length of a slot's question; undefined where the slot was too small for it. */
   length(slot: number): number | undefined {
-    if ((this.#received.readInt32LE(slot * mmsghdrBytes + at.flags) & MSG_TRUNC) !== 0) return undefined;
-    return this.#received.readUInt32LE(slot * mmsghdrBytes + at.length);
+    const length = this.#received.readUInt32LE(slot * mmsghdrBytes + at.length);
+    return length <= this.questionBytes ? length : undefined;
   }
 
   /** Who sent a slot's question, for sendDatagram. */

@@ -85,6 +85,7 @@ export class NameServer {
     this.#networks = view.networks;
     this.#forwarder = new Forwarder(loop, this.#udpFd, tools.patience);
     this.#forwarder.setUpstreams(view.upstreams);
+    DatagramBatch.rewind(this.#udpFd);
     this.#udp = loop.watch(this.#udpFd, EPOLLIN, () => this.#receive());
     this.#tcp = loop.watch(this.#tcpFd, EPOLLIN, () => this.#accept());
   }
@@ -127,24 +128,32 @@ export class NameServer {
     const { batch } = this.#tools;
     const allowance = this.allowance();
     if (allowance <= 0) return;
-    const count = batch.receive(this.#udpFd, allowance);
+    const count = batch.read(this.#udpFd, allowance);
+    // It is said to be readable: where to read is beyond what is there.
+    if (count === 0) DatagramBatch.rewind(this.#udpFd);
     this.spend(count);
-    for (let slot = 0; slot < count; slot++) {
-      const length = batch.length(slot);
-      const start = slot * queryBytes;
-      const query = length === undefined ? undefined : readQuery(batch.questions, start, length);
-      if (query === undefined) continue;
-      const at = slot * maximumUdpBytes;
-      const limit = Math.min(query.ednsBytes ?? plainLimitBytes, maximumUdpBytes);
-      const question = { bytes: batch.questions, start };
-      let answer = this.#answer(query);
-      if (answer === undefined) {
-        if (this.#passOnDatagram(query, slot, length!)) continue;
-        answer = { code: rcode.refused, recursion: true };
-      }
-      batch.answer(slot, writeAnswer(batch.answers, at, limit, query, question, answer));
+    try {
+      for (let slot = 0; slot < count; slot++) this.#answerDatagram(slot);
+      batch.flush(this.#udpFd);
+    } finally {
+      batch.take(this.#udpFd, count);
     }
-    batch.flush(this.#udpFd);
+  }
+
+  #answerDatagram(slot: number): void {
+    const { batch } = this.#tools;
+    const length = batch.length(slot);
+    const start = slot * queryBytes;
+    const query = length === undefined ? undefined : readQuery(batch.questions, start, length);
+    if (query === undefined) return;
+    let answer = this.#answer(query);
+    if (answer === undefined) {
+      if (this.#passOnDatagram(query, slot, length!)) return;
+      answer = { code: rcode.refused, recursion: true };
+    }
+    const at = slot * maximumUdpBytes;
+    const limit = Math.min(query.ednsBytes ?? plainLimitBytes, maximumUdpBytes);
+    batch.answer(slot, writeAnswer(batch.answers, at, limit, query, { bytes: batch.questions, start }, answer));
   }
 
   #passOnDatagram(query: Query, slot: number, length: number): boolean {
