@@ -20,6 +20,7 @@ import type {
   NetworkingConfig,
   OCIPlatform,
   PortBinding,
+  PortMap,
   Resources,
   RestartPolicy,
   ThrottleDevice,
@@ -314,11 +315,18 @@ export const createBody: Shape<CreateBody> = struct<CreateBody>(
 /** POST /containers/{id}/update */
 export interface UpdateBody extends Resources {
   RestartPolicy?: RestartPolicy;
+  PublishAdd?: PortMap;
+  PublishRemove?: string[];
 }
 
 export const updateBody: Shape<UpdateBody> = struct<UpdateBody>(
   "UpdateConfig",
-  { ...embedded<Resources>("Resources", resourcesFields), RestartPolicy: restartPolicy },
+  {
+    ...embedded<Resources>("Resources", resourcesFields),
+    RestartPolicy: restartPolicy,
+    PublishAdd: portBindings,
+    PublishRemove: strings,
+  },
   "container.UpdateConfig",
 );
 

@@ -16,7 +16,10 @@ export function commandHelp(program: string, path: string, command: Command, col
   if (command.aliases !== undefined) {
     text += `\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`;
   }
-  const flags = flagTable(command.flags, columns);
+  const flags = flagTable(
+    command.flags.filter(({ own }) => !own || program !== "docker"),
+    columns,
+  );
   return flags === "" ? text : `${text}\nOptions:\n${flags}`;
 }
 

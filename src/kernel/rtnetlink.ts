@@ -253,25 +253,15 @@ export class Netlink {
       ),
     ];
     const port: Attribute[] = [];
-    if (hairpin) port.push([IFLA_BRPORT_MODE, u8(1)]);
+    if (hairpin) port.push(hairpinMode);
     if (isolated) port.push([IFLA_BRPORT_ISOLATED, u8(1)]);
-    if (port.length > 0)
-      requests.push({
-        type: RTM_NEWLINK,
-        header: linkHeader(),
-        attributes: [
-          [IFLA_IFNAME, text(name)],
-          [
-            IFLA_LINKINFO,
-            [
-              [IFLA_INFO_SLAVE_KIND, text("bridge")],
-              [IFLA_INFO_SLAVE_DATA, port],
-            ],
-          ],
-        ],
-        subject: `bridge port ${name}`,
-      });
+    if (port.length > 0) requests.push(bridgePort(name, port));
     this.#socket.transact([...requests, ...upWithoutLinkLocal(name)]);
+  }
+
+  /** Lets a bridge send frames back out of the port they came in by. */
+  setHairpin(name: string): void {
+    this.#socket.transact([bridgePort(name, [hairpinMode])]);
   }
 
   /** Brings the loopback interface up. It is always the first of its namespace. */
@@ -468,6 +458,26 @@ function createLink(name: string, attributes: Attribute[], kind: string): Reques
     header: linkHeader(),
     attributes: [[IFLA_IFNAME, text(name)], ...attributes],
     subject: `create ${kind} ${name}`,
+  };
+}
+
+const hairpinMode: Attribute = [IFLA_BRPORT_MODE, u8(1)];
+
+function bridgePort(name: string, settings: Attribute[]): Request {
+  return {
+    type: RTM_NEWLINK,
+    header: linkHeader(),
+    attributes: [
+      [IFLA_IFNAME, text(name)],
+      [
+        IFLA_LINKINFO,
+        [
+          [IFLA_INFO_SLAVE_KIND, text("bridge")],
+          [IFLA_INFO_SLAVE_DATA, settings],
+        ],
+      ],
+    ],
+    subject: `bridge port ${name}`,
   };
 }
 

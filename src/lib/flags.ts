@@ -22,6 +22,8 @@ export interface FlagSpec {
   /** What the flag does; may contain line breaks. */
   usage: string;
   hidden?: boolean;
+  /** Brig has it and Docker has not: help shows it, but not where the program is called docker. */
+  own?: boolean;
   /** What to use instead; the flag is hidden, still works, and `warnings` says so. */
   deprecated?: string;
   /** Long name of the flag that this one is another spelling of. */

@@ -84,6 +84,10 @@ export class BridgeNetwork implements NetworkDriver {
     });
   }
 
+  reflect({ link }: Attachment): void {
+    this.#netlink.setHairpin(link);
+  }
+
   unplug({ link }: Attachment): void {
     this.#netlink.deleteLink(link);
   }

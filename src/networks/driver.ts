@@ -16,6 +16,8 @@ export interface NetworkDriver {
   up(): void;
   /** Makes the container's interface, under its final name, in its namespace. */
   plug(attachment: Attachment, namespaceFd: number, hairpin: boolean): void;
+  /** Lets a container reach itself by a port of the host from now on. */
+  reflect(attachment: Attachment): void;
   /** Takes the interface away again; `inside` is the container's namespace. Idempotent. */
   unplug(attachment: Attachment, inside: Netlink): void;
   /** Puts what belongs to running containers back where it was, after `up` had to make something anew. */

@@ -385,6 +385,7 @@ export class Networks {
     const publishing = place.endpoint.publishing ?? { ports: [], exposed: [] };
     place.endpoint.publishing = { ...publishing, ports: occupancy.held.map(({ port }) => port) };
     this.#save(place.endpoint);
+    if (added.length > 0) place.driver.reflect(place.attachment);
     this.#filter?.removePorts(before);
     this.#filter?.addPorts(this.#elementsOf(occupancy));
     this.#forgetFlows(occupancy.held.map(({ port }) => port));
@@ -692,6 +693,7 @@ export class Networks {
       return;
     }
     occupancy.held = this.#ports.holdAgain(ports, this.#targetOf(place), this.#lost);
+    if (ports.length > 0) place.driver.reflect(place.attachment);
     this.#save(place.endpoint);
     this.#filter?.addPorts(this.#elementsOf(occupancy));
     this.#forgetFlows(ports);

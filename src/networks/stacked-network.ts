@@ -65,6 +65,10 @@ export class StackedNetwork implements NetworkDriver {
     }
   }
 
+  reflect(): void {
+    // Ports are published from bridges alone.
+  }
+
   unplug({ interfaceName }: Attachment, inside: Netlink): void {
     inside.deleteLink(interfaceName);
   }

@@ -1,8 +1,9 @@
 import { containerPath } from "../../client/paths.ts";
 import type { FlagSpec, ParsedFlags } from "../../lib/flags.ts";
-import type { ContainerUpdateResponse, Resources, RestartPolicy } from "../../wire/engine-api.ts";
+import type { ContainerUpdateResponse } from "../../wire/engine-api.ts";
 import type { Command } from "../command.ts";
 import { parseBytes, parseCpus, parseRestartPolicy, parseSwapBytes } from "../option-values.ts";
+import { parsePorts } from "../port-option.ts";
 import { forEachContainer } from "./each-container.ts";
 
 const updateFlags: FlagSpec[] = [
@@ -38,6 +39,8 @@ const updateFlags: FlagSpec[] = [
     parse: parseSwapBytes,
   },
   { name: "pids-limit", type: "int", usage: "Tune container pids limit (set -1 for unlimited)" },
+  { name: "publish-add", type: "list", own: true, usage: "Publish a container's port(s) to the host" },
+  { name: "publish-rm", type: "list", own: true, usage: "Take back published ports: [HOST:]CONTAINER[/PROTOCOL]" },
   { name: "restart", type: "string", usage: "Restart policy to apply when a container exits" },
 ];
 
@@ -63,8 +66,12 @@ export const command: Command = {
 };
 
 /** Zero and the empty string mean: as it is. */
-function updateBody(flags: ParsedFlags): Resources & { RestartPolicy: RestartPolicy } {
+function updateBody(flags: ParsedFlags) {
+  const publishRemove = flags.list("publish-rm");
+  const { bindings } = parsePorts(flags.list("publish-add"), []);
   return {
+    ...(Object.keys(bindings).length > 0 ? { PublishAdd: bindings } : {}),
+    ...(publishRemove.length > 0 ? { PublishRemove: publishRemove } : {}),
     BlkioWeight: flags.int("blkio-weight"),
     CpuShares: flags.int("cpu-shares"),
     CpuPeriod: flags.int("cpu-period"),
