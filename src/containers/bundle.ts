@@ -10,6 +10,7 @@ import type { OciMount, OciSpec } from "../runtime/oci.ts";
 import { buildSpec } from "../runtime/spec.ts";
 import { resolveUser } from "../runtime/user.ts";
 import type { Container } from "./container.ts";
+import { type ContainerLink, linkEnvironment, linkLines, linksOf } from "./links.ts";
 import { toOciMounts } from "./mounts.ts";
 import { cgroupsPath, etcFile, shmDir } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -30,14 +31,15 @@ export async function buildBundle(
   const hostname = (partner?.record ?? record).config.Hostname ?? "";
   const tty = config.Tty ?? false;
   const useInit = hostConfig.Init ?? settings.init;
-  if (partner === undefined) writeEtcFiles(rooms, record, sandbox);
+  const links = linksOf(rooms, record);
+  if (partner === undefined) writeEtcFiles(rooms, record, sandbox, links);
   return buildSpec({
     id,
     hostname,
     domainname: config.Domainname ?? "",
     rootfs,
     args: [record.path, ...record.args],
-    env: containerEnvironment(config.Env ?? [], { hostname, home: user.home, tty }),
+    env: containerEnvironment([...linkEnvironment(links), ...(config.Env ?? [])], { hostname, home: user.home, tty }),
     cwd: config.WorkingDir || "/",
     user,
     tty,
@@ -101,7 +103,12 @@ function shmPath(rooms: Rooms, { id, hostConfig }: ContainerRecord): string | un
   return path;
 }
 
-function writeEtcFiles(rooms: Rooms, { id, config, hostConfig }: ContainerRecord, sandbox: Sandbox | undefined): void {
+function writeEtcFiles(
+  rooms: Rooms,
+  { id, config, hostConfig }: ContainerRecord,
+  sandbox: Sandbox | undefined,
+  links: ContainerLink[],
+): void {
   const { settings, networks } = rooms;
   const hostNetwork = sandbox?.namespacePath === undefined;
   const hostname = config.Hostname ?? "";
@@ -118,6 +125,7 @@ function writeEtcFiles(rooms: Rooms, { id, config, hostConfig }: ContainerRecord
       addresses,
       extraHosts: hostConfig.ExtraHosts ?? [],
       hostGateways: networks.hostGateways,
+      links: linkLines(links),
       base: hostNetwork ? hostHostsFile() : undefined,
     }),
   );

@@ -11,6 +11,7 @@ import { announce } from "./announce.ts";
 import { checkCreateRequest } from "./check-request.ts";
 import { Container } from "./container.ts";
 import { fillHostConfig } from "./fill-host-config.ts";
+import { splitLink } from "./links.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { resolveMounts } from "./mounts.ts";
 import { generateName } from "./names.ts";
@@ -51,7 +52,7 @@ export async function createContainer(
   const networkMode = hostConfig.NetworkMode ?? "bridge";
   for (const mode of [networkMode, hostConfig.PidMode, hostConfig.IpcMode])
     if (mode?.startsWith("container:")) findOther(rooms, mode.slice("container:".length));
-  for (const link of hostConfig.Links ?? []) findOther(rooms, link.split(":")[0]!);
+  for (const link of hostConfig.Links ?? []) findLinked(rooms, link);
   // Clients call the default network by a name of their own.
   const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
   const endpoints: Record<string, EndpointSettings> = onDefault === undefined ? named : { bridge: onDefault, ...named };
@@ -99,6 +100,15 @@ export async function createContainer(
     await rootfs.remove(id);
     rooms.volumes.removeStrays();
     throw error;
+  }
+}
+
+function findLinked({ store }: Rooms, link: string): void {
+  const [target] = splitLink(link);
+  try {
+    store.find(target);
+  } catch (error) {
+    throw invalidParameter(`could not get container for ${target}: ${messageOf(error)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** inspect: all that is known of a container. */
 import type { ContainerConfig, ContainerInspectResponse } from "../wire/engine-api.ts";
 import type { Container } from "./container.ts";
+import { shownLinks } from "./links.ts";
 import { etcFile, logPath } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -45,7 +46,7 @@ export async function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: runningExecs(container),
-    HostConfig: record.hostConfig,
+    HostConfig: { ...record.hostConfig, Links: shownLinks(record) as string[] },
     GraphDriver: rooms.rootfs.graphDriver(id, record.diffIds),
     ...(size ? { SizeRw: writable, SizeRootFs: writable + rooms.rootfs.virtualSize(record.diffIds) } : {}),
     Mounts: record.mounts,

@@ -10,6 +10,7 @@ import { formatRfc3339Nano } from "../lib/time.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Container } from "./container.ts";
 import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
+import { establishLinks, linksOf } from "./links.ts";
 import { watchLogSize } from "./logs.ts";
 import { bundleDir } from "./paths.ts";
 import { erase } from "./remove.ts";
@@ -102,6 +103,11 @@ export async function settle(
     watchLogSize(rooms, container);
     rooms.networks.rename(container.id, container.name);
     followNetworks(rooms, container);
+    try {
+      establishLinks(rooms, container, linksOf(rooms, container.record, { onlyRunning: true }));
+    } catch (error) {
+      warn(`links of container ${container.name} are lost: ${messageOf(error)}`);
+    }
   }
   for (const [container, end] of ended)
     await handleExit(rooms, container, end).catch((error) =>

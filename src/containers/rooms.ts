@@ -33,6 +33,8 @@ export interface ContainerSettings {
 
 export interface Rooms {
   store: ContainerStore;
+  /** Who has links to a container, by its id. */
+  linkOwners: Map<string, Set<string>>;
   /** Execs of all containers, by id. */
   execs: Map<string, Exec>;
   images: Images;

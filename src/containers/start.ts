@@ -11,6 +11,7 @@ import { consoleOf } from "./attach.ts";
 import { buildBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { cleanUpRun } from "./exit.ts";
+import { establishLinks, followLinked, linksOf } from "./links.ts";
 import { backstopBytes, watchLogSize } from "./logs.ts";
 import { bundleDir, logPath } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -106,6 +107,8 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
   } finally {
     sandbox?.close();
   }
+  establishLinks(rooms, container, linksOf(rooms, record, { onlyRunning: true }));
+  followLinked(rooms, container);
   watchLogSize(rooms, container);
   announce(rooms, container, "start");
 }

@@ -86,6 +86,7 @@ export class Daemon {
     const store = new ContainerStore(db);
     this.#rooms = {
       store,
+      linkOwners: new Map(),
       execs: new Map(),
       images: this.#images,
       rootfs,

@@ -4,6 +4,7 @@ import { closeSync, readFileSync } from "node:fs";
 import { forgetUdpFlows } from "../kernel/conntrack.ts";
 import { createNetworkNamespace, insideNetworkNamespace, openNetworkNamespace } from "../kernel/namespaces.ts";
 import { Netlink } from "../kernel/rtnetlink.ts";
+import type { TransportProtocol } from "../kernel/sockets.ts";
 import { conflict, forbidden, messageOf, notFound, systemError } from "../lib/errors.ts";
 import type { StateDatabase } from "../state/database.ts";
 import type {
@@ -23,7 +24,7 @@ import type { NetworkDriver } from "./driver.ts";
 import { dnsNames, endpointNames, linksOf } from "./endpoint-names.ts";
 import { endpointSysctls, wantedInterfaceName } from "./endpoint-options.ts";
 import { embeddedResolvConf, hostResolvConf, resolvConf } from "./files.ts";
-import type { PortElement } from "./firewall.ts";
+import type { Link as FirewallLink, PortElement } from "./firewall.ts";
 import {
   endpointResource,
   endpointSettings,
@@ -85,6 +86,12 @@ export interface LiveContainer extends NetworkedContainer {
   keeper: { pid: number; startTime: number; firstFd: number };
 }
 
+/** A container that another has a link to, and the ports it may reach there. */
+export interface LinkedPorts {
+  address: string;
+  ports: { port: number; protocol: TransportProtocol }[];
+}
+
 /** A container that is about to start. */
 export interface OpenRequest extends NetworkedContainer {
   /** The networks it is to be on, by name or id, and what the client asked for there. */
@@ -123,6 +130,8 @@ interface Occupancy {
   sandboxId: string;
   endpoints: Endpoint[];
   held: HeldPort[];
+  /** Ways that links have opened on a network whose containers may not talk to each other. */
+  links: FirewallLink[];
   /** Whom its name server asks for other names, once it is on a network with names. */
   upstreams: UpstreamServer[] | undefined;
   /** Of its name server, until that has them. */
@@ -272,6 +281,7 @@ export class Networks {
     if (occupancy === undefined) return;
     this.#occupancies.delete(containerId);
     if (occupancy.isConnected) this.#filter?.removePorts(this.#elementsOf(occupancy));
+    if (occupancy.links.length > 0) this.#filter?.removeLinks(occupancy.links);
     for (const { release } of occupancy.held) release();
     for (const endpoint of occupancy.endpoints) this.#vacate(endpoint);
     this.#names.stop(containerId);
@@ -389,6 +399,24 @@ export class Networks {
     this.#filter?.removePorts(before);
     this.#filter?.addPorts(this.#elementsOf(occupancy));
     this.#forgetFlows(occupancy.held.map(({ port }) => port));
+  }
+
+  /** Says to which ports of others on the default network a running container has links, in the place of what was said before. */
+  setLinks(containerId: string, linked: LinkedPorts[]): void {
+    const occupancy = this.#occupancies.get(containerId);
+    const endpoint = occupancy?.endpoints.find(({ networkName }) => networkName === "bridge");
+    const source = endpoint?.attachment?.v4?.address;
+    if (occupancy === undefined || source === undefined || this.#options.icc) return;
+    this.#filter?.removeLinks(occupancy.links);
+    occupancy.links = linked.flatMap(({ address, ports }) =>
+      ports.map(({ port, protocol }) => ({
+        protocol,
+        sourceAddress: source,
+        containerAddress: address,
+        containerPort: port,
+      })),
+    );
+    this.#filter?.addLinks(occupancy.links);
   }
 
   /** What `inspect` shows. Without addresses where the container does not run. `pid` is that of its first process. */
@@ -1094,7 +1122,15 @@ function wantedNetworks(
 }
 
 function emptyOccupancy(sandboxId: string): Occupancy {
-  return { sandboxId, endpoints: [], held: [], upstreams: undefined, sockets: undefined, isConnected: false };
+  return {
+    sandboxId,
+    endpoints: [],
+    held: [],
+    links: [],
+    upstreams: undefined,
+    sockets: undefined,
+    isConnected: false,
+  };
 }
 
 function hasNames({ endpoints }: Occupancy): boolean {
