@@ -6,6 +6,7 @@ import { bindLibc, errno, SyscallError } from "./libc.ts";
 const SYS_pidfd_send_signal = 424;
 const SYS_pidfd_open = 434;
 const SYS_pidfd_getfd = 438;
+const PRIO_PROCESS = 0;
 const ESRCH = 3;
 const EBADF = 9;
 const EINVAL = 22;
@@ -13,6 +14,7 @@ const EINVAL = 22;
 const libc = bindLibc({
   syscall: { args: ["i64", "i64", "i64", "ptr", "i64"], returns: "i64" },
   close: { args: ["i32"], returns: "i32" },
+  setpriority: { args: ["i32", "u32", "i32"], returns: "i32" },
 });
 
 /**
@@ -51,6 +53,12 @@ export function takeDescriptor(pid: number, startTime: number, fd: number): numb
   } finally {
     libc.close(pidfd);
   }
+}
+
+/** Changes this thread's nice value; from -20, which goes first, to 19. Does nothing where that is not allowed. */
+export function setThreadNice(nice: number): void {
+  // For Linux a "process" is a thread here: setpriority(2), C library/kernel differences.
+  libc.setpriority(PRIO_PROCESS, 0, nice);
 }
 
 /** When a process started, in clock ticks since boot: with the pid it names a process for ever. Undefined: gone. */

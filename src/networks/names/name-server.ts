@@ -294,6 +294,8 @@ class Connection {
   readonly #server: NameServer;
   #received = Buffer.alloc(0);
   #unsent: Buffer = Buffer.alloc(0);
+  /** Answers to what came together go together. */
+  #gathering: Buffer[] | undefined;
   #open = true;
 
   constructor(tools: ServerTools, fd: number, server: NameServer) {
@@ -321,6 +323,10 @@ class Connection {
   /** Does nothing where the connection is gone. */
   send(bytes: Buffer): void {
     if (!this.#open) return;
+    if (this.#gathering !== undefined) {
+      this.#gathering.push(Buffer.from(bytes));
+      return;
+    }
     if (this.#unsent.length + bytes.length > backlogBytes) {
       this.close();
       return;
@@ -368,6 +374,8 @@ class Connection {
       return;
     }
     let bytes = Buffer.concat([this.#received, stream.subarray(0, length)]);
+    const gathered: Buffer[] = [];
+    this.#gathering = gathered;
     while (this.#open && bytes.length >= 2) {
       const end = 2 + bytes.readUInt16BE(0);
       // Nobody has so much to ask.
@@ -384,6 +392,8 @@ class Connection {
       this.#server.talk(this, bytes.subarray(2, end));
       bytes = bytes.subarray(end);
     }
-    if (this.#open) this.#received = Buffer.from(bytes);
+    this.#received = Buffer.from(bytes);
+    this.#gathering = undefined;
+    if (gathered.length > 0) this.send(gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered));
   }
 }
