@@ -4,7 +4,7 @@
  *   BENCH_DOCKER_HOST=unix:///…   a dockerd that runs already (otherwise one is started)
  *   BENCH_ONLY=run,exec           only the parts whose names contain one of these words
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildBusyboxTar } from "../tests/support/busybox-image.ts";
@@ -24,7 +24,19 @@ const run = (engine: Engine, ...args: string[]) => command(engine, "run", "--lab
 const sleeper = [image, "/bin/sleep", "1000"];
 const numbered = (count: number, prefix: string) => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
 
-const parts: { name: string; measure: (engines: Engine[]) => Promise<Row[]> }[] = [
+/** Files that are copied: 10,000 of 1 kB in 100 directories, and one of 1 GB. */
+async function makeCopied(scratch: string): Promise<{ many: string; big: string }> {
+  const [many, big] = [join(scratch, "many"), join(scratch, "big")];
+  for (let directory = 0; directory < 100; directory++) {
+    mkdirSync(join(many, `d${directory}`), { recursive: true });
+    for (let file = 0; file < 100; file++)
+      writeFileSync(join(many, `d${directory}`, `f${file}`), Buffer.alloc(1024, `${directory} ${file} `));
+  }
+  await time(["/bin/sh", "-c", `head -c 1073741824 /dev/urandom >${big}`]);
+  return { many, big };
+}
+
+const parts: { name: string; measure: (engines: Engine[], scratch: string) => Promise<Row[]> }[] = [
   {
     name: "run",
     async measure(engines) {
@@ -109,6 +121,45 @@ const parts: { name: string; measure: (engines: Engine[]) => Promise<Row[]> }[] 
     },
   },
   {
+    name: "cp",
+    async measure(engines, scratch) {
+      const { many, big } = await makeCopied(scratch);
+      await each(engines, (engine) => run(engine, "-d", "--name", "bench-cp", ...sleeper));
+      const byDocker = engines.map(({ host }) => ["docker", "-H", host]);
+      // Each time to a new place: some file systems are slow to give out again what was just freed.
+      let count = 0;
+      const rows: Row[] = [];
+      for (const [name, clients] of [
+        ["", engines.map(({ client }) => client)],
+        [" by the docker client", byDocker],
+      ] as const)
+        for (const [what, source, rounds] of [
+          ["10,000 files of 1 kB", many, 3],
+          ["a file of 1 GB", big, 2],
+        ] as const) {
+          const into = await inTurn([...clients], rounds, (client) =>
+            time([...client, "cp", "-q", source, `bench-cp:/in${++count}`]),
+          );
+          const out = await inTurn([...clients], rounds, (client) =>
+            time([
+              ...client,
+              "cp",
+              "-q",
+              `bench-cp:/in${count - 1 + clients.indexOf(client)}`,
+              `${scratch}/out${Bun.nanoseconds()}`,
+            ]),
+          );
+          const wanted = name === "" ? "≥ 3×" : "";
+          rows.push(
+            ...one(`cp of ${what} in${name}`, "ms", wanted, into),
+            ...one(`cp of ${what} out${name}`, "ms", wanted, out),
+          );
+        }
+      await each(engines, (engine) => command(engine, "rm", "-f", "bench-cp"));
+      return rows;
+    },
+  },
+  {
     name: "logs",
     async measure(engines) {
       const line = "0123456789".repeat(10).slice(1);
@@ -136,6 +187,6 @@ await runBenchmark(deadlineMs, async () => {
   const engines = [await startBrig(scratch), await startDocker(scratch, "own")];
   const archive = await buildBusyboxTar(join(scratch, "image.tar"));
   await each(engines, (engine) => command(engine, "import", archive, image));
-  const measured = parts.map(({ name, measure }) => ({ name, measure: () => measure(engines) }));
+  const measured = parts.map(({ name, measure }) => ({ name, measure: () => measure(engines, scratch) }));
   return measureParts(measured, ["dockerd"]);
 });

@@ -9,6 +9,8 @@ export interface ResponseHead {
 }
 
 const headLimitBytes = 1 << 20;
+/** A chunk that is longer is not copied to be sent with what stands around it. */
+const joinedBytes = 64 * 1024;
 const crlf = Buffer.from("\r\n");
 
 /** One connection; carries one request at a time. Throws Error("EOF") where the server goes away before its answer. */
@@ -39,7 +41,9 @@ export class HttpConnection {
       await this.#transport.write(Buffer.from(`${head}Transfer-Encoding: chunked\r\n\r\n`));
       for await (const chunk of body) {
         if (chunk.length === 0) continue;
-        await this.#transport.write(Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, crlf]));
+        const length = Buffer.from(`${chunk.length.toString(16)}\r\n`);
+        if (chunk.length < joinedBytes) await this.#transport.write(Buffer.concat([length, chunk, crlf]));
+        else for (const part of [length, chunk, crlf]) await this.#transport.write(part);
       }
       await this.#transport.write(Buffer.from("0\r\n\r\n"));
     }

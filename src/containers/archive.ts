@@ -21,13 +21,15 @@ export interface ExtractRequest {
   noOverwriteDirNonDir: boolean;
   /** Whether all is to belong to the container's own user. */
   copyUIDGID: boolean;
-  /** The archive. */
+  /** The archive. Its chunks are used up. */
   source: AsyncIterable<Uint8Array>;
   signal: AbortSignal;
 }
 
 /** HEAD /containers/{id}/archive. Throws notFound in Docker's words. `called` is how the client names the container. */
 export function statPath(rooms: Rooms, container: Container, called: string, path: string): Promise<ContainerPathStat> {
+  // Clients ask before they copy.
+  storageWorkers.prepare();
   return withView(rooms, container, (view) =>
     inPlaceOf(called, path, () => {
       const found = openAtPath(view, archivePath(path));
@@ -94,7 +96,10 @@ export async function extractArchive(
       if (rootFd === view.rootFd) checkWritable(container, resolved);
       const owner = request.copyUIDGID ? ownerFor(container, view) : "archive";
       const target = { dirFd: fd, rootFd, path: resolved, replacesDirectories: !request.noOverwriteDirNonDir, owner };
-      await storageWorkers.run({ kind: "extract", target }, { source, signal: AbortSignal.any([signal, view.signal]) });
+      await storageWorkers.run(
+        { kind: "extract", target },
+        { source, givesSource: true, signal: AbortSignal.any([signal, view.signal]) },
+      );
     } finally {
       closeFast(fd);
     }

@@ -51,6 +51,8 @@ const libc = bindLibc({
   fchmod: { args: ["i32", "u32"], returns: "i32" },
   futimens: { args: ["i32", "ptr"], returns: "i32" },
   fsetxattr: { args: ["i32", "ptr", "ptr", "usize", "i32"], returns: "i32" },
+  flistxattr: { args: ["i32", "ptr", "usize"], returns: i64 },
+  fgetxattr: { args: ["i32", "ptr", "ptr", "usize"], returns: i64 },
   llistxattr: { args: ["ptr", "ptr", "usize"], returns: i64 },
   lgetxattr: { args: ["ptr", "ptr", "ptr", "usize"], returns: i64 },
   lsetxattr: { args: ["ptr", "ptr", "ptr", "usize", "i32"], returns: "i32" },
@@ -237,6 +239,19 @@ export function xattrsAt(dirFd: number, name: string): [key: string, value: Buff
   return keys.map((key) => {
     const length = Number(libc.lgetxattr(pass(path), pass(key, 1), xattrBuffer, xattrBuffer.length));
     if (length < 0) fail(`lgetxattr ${key}`, name);
+    return [key, Buffer.from(xattrBuffer.subarray(0, length))];
+  });
+}
+
+/** All extended attributes of an open file (not an O_PATH one); none where the file system keeps none. */
+export function xattrsOf(fd: number, name: string): [key: string, value: Buffer][] {
+  const listLength = Number(libc.flistxattr(fd, xattrBuffer, xattrBuffer.length));
+  if (listLength < 0 && errno() !== EOPNOTSUPP) fail("flistxattr", name);
+  if (listLength <= 0) return [];
+  const keys = xattrBuffer.toString("latin1", 0, listLength - 1).split("\0");
+  return keys.map((key) => {
+    const length = Number(libc.fgetxattr(fd, pass(key, 1), xattrBuffer, xattrBuffer.length));
+    if (length < 0) fail(`fgetxattr ${key}`, name);
     return [key, Buffer.from(xattrBuffer.subarray(0, length))];
   });
 }

@@ -30,6 +30,9 @@ import type {
 declare const self: Worker;
 
 const readBytes = 256 * 1024;
+/** So much is taken before it is told, unless it comes slowly. It has to be less than what may be on its way here. */
+const takenBytes = 256 * 1024;
+const takenMs = 50;
 
 /** What came for a task and is not read yet. */
 class Inbox {
@@ -322,11 +325,20 @@ async function* tapped(
     answer({ id, kind: "taken", bytes: chunk.length, isEarlier: true });
     await setImmediate();
   }
+  let bytes = 0;
+  let toldAtMs = 0;
+  const tell = () => {
+    if (bytes > 0) answer({ id, kind: "taken", bytes, isEarlier: false });
+    bytes = 0;
+    toldAtMs = performance.now();
+  };
   for await (const chunk of source) {
     copy?.write(chunk);
     yield chunk;
-    answer({ id, kind: "taken", bytes: chunk.length, isEarlier: false });
+    bytes += chunk.length;
+    if (bytes >= takenBytes || performance.now() - toldAtMs > takenMs) tell();
   }
+  tell();
 }
 
 async function* readFile(path: string, inbox: Inbox): AsyncGenerator<Uint8Array> {

@@ -13,6 +13,8 @@ const outputWindow = 4;
 export interface RunOptions {
   /** The bytes of a task without a path. They are pulled only as fast as the worker takes them. */
   source?: AsyncIterable<Uint8Array>;
+  /** Whether nobody else uses the source's chunks: then their memory goes to the worker, and is not copied. */
+  givesSource?: boolean;
   /** Takes what an export task sends. The next piece comes when it has resolved; where it rejects the task is cancelled. */
   onOutput?: (chunk: Uint8Array) => Promise<void> | void;
   onProgress?: (bytesRead: number) => void;
@@ -39,9 +41,14 @@ class WorkerPool {
   readonly #members: Member[] = [];
   #lastId = 0;
 
+  /** Begins a worker where there is none, for a task that is expected: it takes a while to load. */
+  prepare(): void {
+    if (this.#members.length === 0) this.#retire(this.#begin());
+  }
+
   /** Has a worker do a task. Rejects with what went wrong there, or with the signal's reason; then it has stopped. */
   async run<T extends Task>(task: T, options: RunOptions = {}): Promise<TaskResult<T>> {
-    const { source, onOutput, onProgress, signal } = options;
+    const { source, givesSource = false, onOutput, onProgress, signal } = options;
     signal?.throwIfAborted();
     const member = this.#pick();
     const id = ++this.#lastId;
@@ -80,10 +87,10 @@ class WorkerPool {
     const feed = async (chunks: AsyncIterable<Uint8Array>) => {
       for await (const chunk of chunks) {
         if (isSettled) return;
-        // A copy, for the caller may use the chunk for more than this.
-        const copy = new Uint8Array(chunk);
-        underWay += copy.length;
-        send({ id, kind: "chunk", chunk: copy }, [copy.buffer]);
+        const isOwn = givesSource && chunk.byteLength === chunk.buffer.byteLength;
+        const given = isOwn ? (chunk as Uint8Array<ArrayBuffer>) : new Uint8Array(chunk);
+        underWay += given.length;
+        send({ id, kind: "chunk", chunk: given }, [given.buffer]);
         while (underWay > windowBytes && !isSettled) await new Promise<void>((resolve) => (wake = resolve));
       }
       send({ id, kind: "end" });
@@ -138,7 +145,11 @@ class WorkerPool {
 
   #release(member: Member, id: number): void {
     member.jobs.delete(id);
-    if (member.jobs.size > 0) return;
+    if (member.jobs.size === 0) this.#retire(member);
+  }
+
+  /** Ends a worker that has nothing to do, after a while. */
+  #retire(member: Member): void {
     member.worker.unref();
     member.idleTimer = setTimeout(() => {
       this.#drop(member);

@@ -5,7 +5,7 @@ import { O_NONBLOCK, O_RDONLY } from "../kernel/files.ts";
 import type { TarType } from "../lib/tar.ts";
 import type { SparseRun } from "../lib/tar-sparse.ts";
 import { type NewTarEntry, storedBytes, tarEnd, tarHeader, tarPadding } from "../lib/tar-writer.ts";
-import { isRegular, keptXattrs } from "./tree.ts";
+import { isRegular, keptXattrs, keptXattrsOf } from "./tree.ts";
 import { type TreeEntry, walkTree } from "./walk.ts";
 
 /** A member of an archive to be. Names have one character per byte. */
@@ -163,7 +163,7 @@ export function* packTar(
       const { size, mtimeSeconds } = facts;
       const mtimeNanos = wholeSeconds ? 0 : facts.mtimeNanos;
       const runs = runsOf(fd, facts, file.name);
-      const xattrs = keptXattrs(file.dirFd, file.name);
+      const xattrs = keptXattrsOf(fd, file.name);
       yield* put(tarHeader({ ...entry, size, mtimeSeconds, mtimeNanos, xattrs }, { names: "latin1", runs }));
       for (const { offset, length } of runs ?? [{ offset: 0, length: size }]) yield* putFile(fd, offset, length);
       yield* put(tarPadding(runs === undefined ? size : storedBytes(runs)));

@@ -11,6 +11,7 @@ import {
   textOf,
   unlinkAt,
   xattrsAt,
+  xattrsOf,
 } from "../kernel/at.ts";
 import { fdPath, O_DIRECTORY, O_PATH } from "../kernel/files.ts";
 import { SyscallError } from "../kernel/libc.ts";
@@ -29,20 +30,28 @@ export const isWhiteout = (facts: FileFacts) =>
  * own marks, and the labels and signatures that one host's security modules give, do not.
  */
 export function keptXattrs(dirFd: number, name: string): Map<string, Buffer> | undefined {
-  const kept = xattrsIfThere(dirFd, name).filter(([key]) =>
-    key.startsWith("security.") ? key === "security.capability" : !/^(trusted|user)\.overlay\./.test(key),
-  );
-  return kept.length === 0 ? undefined : new Map(kept);
+  return kept(() => xattrsAt(dirFd, name));
 }
 
-function xattrsIfThere(dirFd: number, name: string): [key: string, value: Buffer][] {
+/** keptXattrs() of an open file. */
+export function keptXattrsOf(fd: number, name: string): Map<string, Buffer> | undefined {
+  return kept(() => xattrsOf(fd, name));
+}
+
+function kept(read: () => [key: string, value: Buffer][]): Map<string, Buffer> | undefined {
+  let found: [key: string, value: Buffer][];
   try {
-    return xattrsAt(dirFd, name);
+    found = read();
   } catch (thrown) {
     // Removed between two calls, or an attribute of it was.
-    if (["ENOENT", "ENODATA"].includes((thrown as { code?: string }).code ?? "")) return [];
+    if (["ENOENT", "ENODATA"].includes((thrown as { code?: string }).code ?? "")) return undefined;
     throw thrown;
   }
+  if (found.length === 0) return undefined;
+  const own = found.filter(([key]) =>
+    key.startsWith("security.") ? key === "security.capability" : !/^(trusted|user)\.overlay\./.test(key),
+  );
+  return own.length === 0 ? undefined : new Map(own);
 }
 
 /** Opens a directory that is a direct child of `dirFd`. */
