@@ -1,4 +1,5 @@
 /** Volumes (Engine API, tag Volume). */
+import { unavailable } from "../lib/errors.ts";
 import { upgradeVolumePrune } from "./compatibility.ts";
 import type { Exchange } from "./exchange.ts";
 import { booleanOf, filtersOf } from "./query.ts";
@@ -28,6 +29,13 @@ export function volumeRoutes({ volumes }: ApiRooms): Route[] {
       path: "/volumes/{name}",
       handle(exchange) {
         exchange.json(200, volumes.get(exchange.name));
+      },
+    },
+    {
+      method: "PUT",
+      path: "/volumes/{name}",
+      handle() {
+        throw unavailable("volume update only valid for cluster volumes, but swarm is unavailable");
       },
     },
     {

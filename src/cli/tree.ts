@@ -190,6 +190,7 @@ export const groups: CommandGroup[] = [
       { name: "ls", aliases: ["list"], load: () => import("./commands/volume-ls.ts") },
       { name: "prune", load: () => import("./commands/volume-prune.ts") },
       { name: "rm", aliases: ["remove"], load: () => import("./commands/volume-rm.ts") },
+      { name: "update", hidden: true, load: () => import("./commands/volume-update.ts") },
     ],
   },
   {

@@ -11,17 +11,19 @@ import { buildSpec } from "../runtime/spec.ts";
 import { resolveUser } from "../runtime/user.ts";
 import type { Container } from "./container.ts";
 import { type ContainerLink, linkEnvironment, linkLines, linksOf } from "./links.ts";
+import type { MountStage } from "./mount-stage.ts";
 import { toOciMounts } from "./mounts.ts";
 import { cgroupsPath, etcFile, shmDir } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Rooms } from "./rooms.ts";
 
-/** Writes what the container finds mounted and returns its spec. `rootfs` is the mounted root, `sandbox` its own network, if it has one. */
+/** Writes what the container finds mounted and returns its spec. `rootfs` is the mounted root, `sandbox` its own network, if it has one. `stage` is to stay until the runtime has made the container. */
 export async function buildBundle(
   rooms: Rooms,
   container: Container,
   rootfs: string,
   sandbox: Sandbox | undefined,
+  stage: MountStage,
 ): Promise<OciSpec> {
   const { record, id } = container;
   const { config, hostConfig } = record;
@@ -45,7 +47,7 @@ export async function buildBundle(
     tty,
     config,
     hostConfig,
-    mounts: [...etcMounts(rooms, record, partner ?? container), ...(await toOciMounts(record, rootfs, rooms))],
+    mounts: [...etcMounts(rooms, record, partner ?? container), ...(await toOciMounts(record, rootfs, rooms, stage))],
     namespaces: {
       network: partner === undefined ? (sandbox?.namespacePath ?? "host") : namespaceOf(partner, "net"),
       pid: namespace(rooms, hostConfig.PidMode, "pid"),

@@ -71,9 +71,10 @@ export async function createContainer(
     store.checkName(name);
     images.get(image.id);
     const container = store.add(() => {
-      const mounts = resolveMounts(config, hostConfig, {
+      const { mounts, details } = resolveMounts(config, hostConfig, {
         volumes: rooms.volumes,
-        volumesFrom: (other) => findOther(rooms, other).record.mounts,
+        volumesFrom: (other) => findOther(rooms, other).record,
+        layersOf: (reference) => mountedImage(rooms, reference).diffIds,
       });
       const record: ContainerRecord = {
         id,
@@ -88,6 +89,7 @@ export async function createContainer(
         path,
         args,
         mounts,
+        ...(Object.keys(details).length > 0 && { mountDetails: details }),
         state: createdState(),
         restartCount: 0,
         manuallyStopped: false,
@@ -116,6 +118,15 @@ function findLinked({ store }: Rooms, link: string): void {
 function findOther({ store }: Rooms, nameOrId: string): Container {
   try {
     return store.find(nameOrId);
+  } catch (error) {
+    throw invalidParameter(messageOf(error));
+  }
+}
+
+/** An image that a request mounts. That there is none is not a 404 either. */
+function mountedImage({ images }: Rooms, reference: string) {
+  try {
+    return images.get(reference);
   } catch (error) {
     throw invalidParameter(messageOf(error));
   }

@@ -64,6 +64,7 @@ export async function cleanUpRun(rooms: Rooms, container: Container): Promise<vo
     () => rooms.networks.release(id),
     () => rooms.runtimeFor(record.hostConfig.Runtime ?? "").delete(id),
     () => removeBundle(rooms, id),
+    () => rooms.volumes.release(id),
   ])
     try {
       await step();

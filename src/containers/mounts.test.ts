@@ -19,7 +19,13 @@ afterAll(() => {
 
 const others: Record<string, MountPoint[]> = {};
 const resolve = async (hostConfig: HostConfig, config: ContainerConfig = {}) =>
-  resolveMounts(config, hostConfig, { volumes, volumesFrom: (name) => others[name] ?? [] });
+  resolveMounts(config, hostConfig, {
+    volumes,
+    volumesFrom: (name) => ({ mounts: others[name] ?? [] }),
+    layersOf: () => [],
+  }).mounts;
+const stage = { bindSubpath: () => "", directory: () => "" };
+const roots = { mountImage() {} };
 
 test("binds, volumes, tmpfs as inspect shows them", async () => {
   const points = await resolve(
@@ -62,7 +68,12 @@ test("a bind's source: made for -v, asked for by --mount", async () => {
     `invalid mount config for type "bind": bind source path does not exist: ${missing}`,
   );
   const hostConfig = { Binds: [`${missing}:/x`] };
-  await toOciMounts({ mounts: await resolve(hostConfig), hostConfig }, rootfs, { volumes });
+  await toOciMounts(
+    { id: "c", mounts: await resolve(hostConfig), hostConfig },
+    rootfs,
+    { volumes, rootfs: roots },
+    stage,
+  );
   expect(existsSync(missing)).toBe(true);
 });
 
@@ -72,7 +83,12 @@ test("what the runtime gets, deeper ones later", async () => {
     Mounts: [{ Type: "tmpfs", Target: "/a", TmpfsOptions: { SizeBytes: 4096, Mode: 0o700 } }],
     Tmpfs: { "/t/u": "exec,size=1m" },
   };
-  const mounts = await toOciMounts({ mounts: await resolve(hostConfig), hostConfig }, rootfs, { volumes });
+  const mounts = await toOciMounts(
+    { id: "c", mounts: await resolve(hostConfig), hostConfig },
+    rootfs,
+    { volumes, rootfs: roots },
+    stage,
+  );
   expect(mounts.map(({ destination }) => destination)).toEqual(["/a", "/a/b", "/t/u", "/a/b/c"]);
   expect(mounts[0]).toMatchObject({
     type: "tmpfs",

@@ -1,18 +1,33 @@
 /** A container's mounts: from -v, --mount, --tmpfs, --volumes-from and VOLUME to what inspect shows and the runtime mounts. */
 import { mkdirSync, statSync } from "node:fs";
+import { ST_NODEV, ST_NOEXEC, ST_NOSUID, ST_RDONLY, statfs } from "../kernel/files.ts";
 import { readMounts } from "../kernel/mount.ts";
-import { invalidParameter, notImplemented, systemError } from "../lib/errors.ts";
+import { invalidParameter, systemError } from "../lib/errors.ts";
 import { hostFacts } from "../runtime/host-facts.ts";
 import type { OciMount } from "../runtime/oci.ts";
+import type { RootfsStore } from "../storage/rootfs.ts";
 import type { Volumes } from "../volumes/volumes.ts";
 import type { ContainerConfig, HostConfig, Mount, MountPoint } from "../wire/engine-api.ts";
+import type { MountStage } from "./mount-stage.ts";
+import type { ContainerRecord, MountDetails } from "./record.ts";
 import { cleanDestination, parseBind, parseVolumesFrom, tmpfsOptions } from "./volume-spec.ts";
+
+/** What of a container's record its mounts are made of. */
+export type MountedRecord = Pick<ContainerRecord, "id" | "mounts" | "hostConfig" | "mountDetails">;
+
+/** The rooms that toOciMounts works with. */
+export interface MountRooms {
+  volumes: Pick<Volumes, "copyUp" | "mount" | "pathOf">;
+  rootfs: Pick<RootfsStore, "mountImage">;
+}
 
 /** What resolveMounts asks others. */
 export interface MountSources {
   volumes: Pick<Volumes, "create" | "pathOf">;
   /** The mounts of another container. Throws where there is none of that name. */
-  volumesFrom(nameOrId: string): MountPoint[];
+  volumesFrom(nameOrId: string): Pick<ContainerRecord, "mounts" | "mountDetails">;
+  /** The layers of an image. Throws where there is none of that name. */
+  layersOf(reference: string): string[];
 }
 
 function missingSource(path: string): Error {
@@ -68,8 +83,17 @@ function mountPoint(mount: Mount, sources: MountSources): MountPoint {
     if (!mount.BindOptions?.CreateMountpoint && !isThere(source)) throw missingSource(source);
     return bindPoint(source, destination, "", readOnly, mount.BindOptions?.Propagation ?? "");
   }
-  const { Labels, DriverConfig, Subpath } = mount.VolumeOptions ?? {};
-  if (Subpath) throw notImplemented("a volume's subpath cannot be mounted yet");
+  if (mount.Type === "image")
+    return {
+      Type: "image",
+      Name: mount.Source ?? "",
+      Source: "",
+      Destination: destination,
+      Mode: "",
+      RW: false,
+      Propagation: "",
+    };
+  const { Labels, DriverConfig } = mount.VolumeOptions ?? {};
   const request = { Name: mount.Source, Driver: DriverConfig?.Name, DriverOpts: DriverConfig?.Options, Labels };
   return volumePoint(sources, request, destination, "z", readOnly);
 }
@@ -79,14 +103,26 @@ function mountPoint(mount: Mount, sources: MountSources): MountPoint {
  * anonymous volume for each VOLUME that has nothing at its place yet. Makes the volumes that are missing. The request
  * has been checked. Throws invalidParameter where a source of --mount is not there.
  */
-export function resolveMounts(config: ContainerConfig, hostConfig: HostConfig, sources: MountSources): MountPoint[] {
+export function resolveMounts(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  sources: MountSources,
+): { mounts: MountPoint[]; details: Record<string, MountDetails> } {
   const byDestination = new Map<string, MountPoint>();
-  const put = (point: MountPoint) => byDestination.set(point.Destination ?? "", point);
+  const details: Record<string, MountDetails> = {};
+  const put = (point: MountPoint, more?: MountDetails) => {
+    const destination = point.Destination ?? "";
+    byDestination.set(destination, point);
+    delete details[destination];
+    if (more !== undefined) details[destination] = more;
+  };
 
   for (const text of hostConfig.VolumesFrom ?? []) {
     const { container, readOnly } = parseVolumesFrom(text);
-    for (const point of sources.volumesFrom(container))
-      if (point.Type !== "tmpfs") put(readOnly ? { ...point, RW: false } : { ...point });
+    const { mounts, mountDetails = {} } = sources.volumesFrom(container);
+    for (const point of mounts)
+      if (point.Type !== "tmpfs")
+        put(readOnly ? { ...point, RW: false } : { ...point }, mountDetails[point.Destination ?? ""]);
   }
   for (const text of hostConfig.Binds ?? []) {
     const { type, source, destination, mode, readOnly, propagation } = parseBind(text);
@@ -102,14 +138,40 @@ export function resolveMounts(config: ContainerConfig, hostConfig: HostConfig, s
         ),
       );
   }
-  for (const mount of hostConfig.Mounts ?? []) put(mountPoint(mount, sources));
+  for (const mount of hostConfig.Mounts ?? []) put(mountPoint(mount, sources), detailsOf(mount, sources));
   const tmpfs = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(cleanDestination));
   for (const path of Object.keys(config.Volumes ?? {})) {
     const destination = cleanDestination(path);
     if (byDestination.has(destination) || tmpfs.has(destination)) continue;
     put(volumePoint(sources, { Driver: hostConfig.VolumeDriver }, destination, "", false));
   }
-  return [...byDestination.values()];
+  return { mounts: [...byDestination.values()], details };
+}
+
+function detailsOf({ Type, Source = "", VolumeOptions, ImageOptions }: Mount, sources: MountSources) {
+  const subpath = (Type === "image" ? ImageOptions : VolumeOptions)?.Subpath || undefined;
+  const layers = Type === "image" ? sources.layersOf(Source) : undefined;
+  return layers || subpath ? { ...(layers && { layers }), ...(subpath && { subpath }) } : undefined;
+}
+
+/**
+ * Where on the host a bind, a volume or an image is that is mounted at a place. What has no path of its own is put on
+ * `stage`. The volumes have been prepared.
+ */
+export async function sourceOf(
+  { Type, Name = "", Source = "", Destination = "" }: MountPoint,
+  { id, mountDetails = {} }: Pick<MountedRecord, "id" | "mountDetails">,
+  { volumes, rootfs }: MountRooms,
+  stage: Pick<MountStage, "bindSubpath" | "directory">,
+): Promise<string> {
+  if (Type === "bind") return Source;
+  const { layers = [], subpath } = mountDetails[Destination] ?? {};
+  let path: string;
+  if (Type === "image") {
+    path = stage.directory();
+    await rootfs.mountImage(id, Buffer.from(Destination).toString("hex"), layers, path);
+  } else path = volumes.pathOf(Name);
+  return subpath === undefined ? path : stage.bindSubpath(path, subpath);
 }
 
 /** Throws where the mount that `path` is on does not pass mounts on as a propagation needs it. */
@@ -137,11 +199,22 @@ function readOnlyOption(source: string, options: Mount["BindOptions"]): string {
   return recurse && statSync(source).isDirectory() ? "rro" : "ro";
 }
 
+/** What the runtime would take away again: how the source itself is mounted. */
+function inheritedOptions(source: string): string[] {
+  const { flags } = statfs(source);
+  return [
+    [ST_RDONLY, "ro"],
+    [ST_NOSUID, "nosuid"],
+    [ST_NODEV, "nodev"],
+    [ST_NOEXEC, "noexec"],
+  ].flatMap(([flag, option]) => ((flags & (flag as number)) === 0 ? [] : [option as string]));
+}
+
 function bindMount(point: MountPoint, options: Mount["BindOptions"]): OciMount {
   const propagation = point.Propagation || "rprivate";
   const source = point.Source ?? "";
   if (point.Type === "bind") checkPropagation(source, propagation);
-  const mountOptions = [options?.NonRecursive ? "bind" : "rbind", propagation];
+  const mountOptions = [options?.NonRecursive ? "bind" : "rbind", propagation, ...inheritedOptions(source)];
   if (!point.RW) mountOptions.push(readOnlyOption(source, options));
   return { destination: point.Destination ?? "", type: "bind", source, options: mountOptions };
 }
@@ -162,40 +235,49 @@ function tmpfsOptionsOf(mount: Mount | undefined): string {
 const mountsAsked = ({ Mounts }: HostConfig) =>
   new Map((Mounts ?? []).map((mount) => [cleanDestination(mount.Target ?? ""), mount]));
 
-/** Fills empty volumes with what the image has at their place. `rootfs` is the mounted root file system. */
-export async function fillVolumes(
-  { mounts, hostConfig }: { mounts: readonly MountPoint[]; hostConfig: HostConfig },
-  rootfs: string,
-  volumes: Pick<Volumes, "copyUp">,
+/**
+ * Mounts volumes that have options for `holder`, and fills empty ones with what the image has at their place. `rootfs` is
+ * the mounted root file system, or undefined where they are to be left as they are.
+ */
+export async function prepareVolumes(
+  { mounts, hostConfig, mountDetails = {} }: MountedRecord,
+  rootfs: string | undefined,
+  holder: string,
+  volumes: Pick<Volumes, "copyUp" | "mount">,
 ): Promise<void> {
   const asked = mountsAsked(hostConfig);
   for (const { Type, Name = "", Destination = "", Mode } of mounts) {
-    const keepsEmpty = asked.get(Destination)?.VolumeOptions?.NoCopy || Mode?.split(",").includes("nocopy");
-    if (Type === "volume" && !keepsEmpty) await volumes.copyUp(Name, rootfs, Destination);
+    if (Type !== "volume") continue;
+    await volumes.mount(Name, holder);
+    const isPart = mountDetails[Destination]?.subpath !== undefined;
+    const keepsEmpty = isPart || asked.get(Destination)?.VolumeOptions?.NoCopy || Mode?.split(",").includes("nocopy");
+    if (rootfs !== undefined && !keepsEmpty) await volumes.copyUp(Name, rootfs, Destination);
   }
 }
 
 const depth = (path: string) => path.split("/").length;
 
 /**
- * What the runtime is to mount, what lies deeper later. Makes a bind's source where -v names one that is missing, and
- * fills empty volumes with what the image has at their place. `rootfs` is the mounted root file system.
+ * What the runtime is to mount, what lies deeper later. Makes a bind's source where -v names one that is missing,
+ * mounts and fills volumes (prepareVolumes), and puts on `stage` what has no path of its own. `rootfs` is the mounted root file system.
  * Throws invalidParameter where a source of --mount has gone, or cannot be propagated as asked.
  */
 export async function toOciMounts(
-  { mounts, hostConfig }: { mounts: readonly MountPoint[]; hostConfig: HostConfig },
+  record: MountedRecord,
   rootfs: string,
-  { volumes }: { volumes: Pick<Volumes, "copyUp" | "pathOf"> },
+  rooms: MountRooms,
+  stage: Pick<MountStage, "bindSubpath" | "directory">,
 ): Promise<OciMount[]> {
+  const { id, mounts, hostConfig } = record;
   const asked = mountsAsked(hostConfig);
-  await fillVolumes({ mounts, hostConfig }, rootfs, volumes);
+  await prepareVolumes(record, rootfs, id, rooms.volumes);
   const result: OciMount[] = [];
   for (const point of mounts) {
     const destination = point.Destination ?? "";
     const mount = asked.get(destination);
     if (point.Type === "tmpfs") result.push(tmpfsMount(destination, tmpfsOptionsOf(mount)));
-    else if (point.Type === "volume") {
-      result.push(bindMount({ ...point, Source: volumes.pathOf(point.Name ?? "") }, undefined));
+    else if (point.Type !== "bind") {
+      result.push(bindMount({ ...point, Source: await sourceOf(point, record, rooms, stage) }, undefined));
     } else {
       const source = point.Source ?? "";
       if (!isThere(source)) {

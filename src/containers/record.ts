@@ -28,6 +28,14 @@ export interface ContainerRunState {
   frozenForCommit?: boolean;
 }
 
+/** Of a volume's or image's mount. */
+export interface MountDetails {
+  /** An image's layers, the lowest first. */
+  layers?: string[];
+  /** What of it is mounted; all of it where there is none. */
+  subpath?: string;
+}
+
 /** A container as the table `containers` keeps it, in JSON. */
 export interface ContainerRecord {
   id: string;
@@ -47,6 +55,8 @@ export interface ContainerRecord {
   path: string;
   args: string[];
   mounts: MountPoint[];
+  /** What `mounts` has no field for, by destination. */
+  mountDetails?: Record<string, MountDetails>;
   state: ContainerRunState;
   /** Restarts by policy since the last start by hand. */
   restartCount: number;

@@ -12,6 +12,7 @@ import type { Container } from "./container.ts";
 import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
 import { establishLinks, linksOf } from "./links.ts";
 import { watchLogSize } from "./logs.ts";
+import { removeStages } from "./mount-stage.ts";
 import { bundleDir } from "./paths.ts";
 import { erase } from "./remove.ts";
 import { wantsStartWithDaemon } from "./restart-policy.ts";
@@ -50,6 +51,8 @@ export async function findRunning(
     } catch (error) {
       warn(`container ${container.name} cannot be followed: ${messageOf(error)}`);
     }
+    for (const { Type, Name = "" } of container.record.mounts)
+      if (Type === "volume") rooms.volumes.hold(Name, container.id);
     container.beginRun();
     live.push(container);
   }
@@ -77,6 +80,7 @@ export async function removeStrays(
     }
   };
   await attempt("a half made view of a container", () => removeHalfView(rooms));
+  await attempt("mounts that no container has taken over", () => removeStages(rooms));
   for (const id of readdirSync(join(rooms.settings.runRoot, "containers")))
     if (!keep.has(id)) await attempt(`what container ${id} has left`, () => removeBundle(rooms, id));
   await attempt("what containers have left", () =>
@@ -113,6 +117,11 @@ export async function settle(
     await handleExit(rooms, container, end).catch((error) =>
       warn(`the end of container ${container.name} was not clean: ${messageOf(error)}`),
     );
+  try {
+    rooms.volumes.unmountUnheld();
+  } catch (error) {
+    warn(`a volume that nobody uses could not be unmounted: ${messageOf(error)}`);
+  }
   const known = new Set(live.map(({ id }) => id));
   for (const runtime of runtimes) runtime.forgetOtherExits(known);
   for (const container of [...rooms.store.all()]) {

@@ -13,6 +13,7 @@ import type { Container } from "./container.ts";
 import { cleanUpRun } from "./exit.ts";
 import { establishLinks, followLinked, linksOf } from "./links.ts";
 import { backstopBytes, watchLogSize } from "./logs.ts";
+import { MountStage } from "./mount-stage.ts";
 import { bundleDir, logPath } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeContainer } from "./remove.ts";
@@ -64,6 +65,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
   // First, because conmon is to hold the sockets of the container's name server.
   const sandbox = openSandbox(rooms, record);
   let launching: Launch | undefined;
+  const stage = new MountStage(rooms, id);
   try {
     // conmon takes a while to load: it does so while the mounts are made.
     launching = runtime.begin({
@@ -77,7 +79,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
       keptFds: sandbox?.keptFds,
     });
     const rootfs = rooms.rootfs.mount(id, record.diffIds);
-    const spec = await buildBundle(rooms, container, rootfs, sandbox);
+    const spec = await buildBundle(rooms, container, rootfs, sandbox, stage);
     writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
     const created = launching.proceed();
     // Where what follows throws, nobody waits for it.
@@ -106,6 +108,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
     throw error;
   } finally {
     sandbox?.close();
+    stage.release();
   }
   establishLinks(rooms, container, linksOf(rooms, record, { onlyRunning: true }));
   followLinked(rooms, container);

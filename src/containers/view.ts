@@ -9,7 +9,8 @@ import { conflict } from "../lib/errors.ts";
 import { DirectoryCache } from "../trees/tree.ts";
 import type { Container } from "./container.ts";
 import { removeBundle } from "./exit.ts";
-import { fillVolumes } from "./mounts.ts";
+import { MountStage } from "./mount-stage.ts";
+import { prepareVolumes, sourceOf } from "./mounts.ts";
 import { etcFile } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
 import { cleanDestination } from "./volume-spec.ts";
@@ -32,6 +33,8 @@ interface Overlay {
   optional: boolean;
 }
 
+let copies = 0;
+
 /** Has `work` see a container's files. Throws where the container is being removed. */
 export async function withView<T>(
   rooms: Rooms,
@@ -39,7 +42,14 @@ export async function withView<T>(
   work: (view: ContainerView) => Promise<T> | T,
 ): Promise<T> {
   const { id } = container;
-  const rootFd = await container.lock.run(() => openView(rooms, container));
+  const name = `copy-${++copies}`;
+  let rootFd: number;
+  try {
+    rootFd = await container.lock.run(() => openView(rooms, container, name));
+  } catch (thrown) {
+    rooms.volumes.release(name);
+    throw thrown;
+  }
   const { signal, end } = container.beginCopy();
   const memory = openMemory(container);
   try {
@@ -47,6 +57,7 @@ export async function withView<T>(
   } finally {
     closeSync(rootFd);
     if (memory !== undefined) closeSync(memory.rootFd);
+    rooms.volumes.release(name);
     end();
     if (!container.running)
       await container.lock.run(async () => {
@@ -55,30 +66,34 @@ export async function withView<T>(
   }
 }
 
-async function openView(rooms: Rooms, container: Container): Promise<number> {
+async function openView(rooms: Rooms, container: Container, name: string): Promise<number> {
   const { id, record } = container;
   const { status } = record.state;
   if (status === "dead") throw conflict(`container ${id} is dead`);
   if (status === "removing") throw conflict(`container ${id} is being removed`);
   const rootfs = rooms.rootfs.mount(id, record.diffIds);
   // One that runs has filled them when it started.
-  if (!container.running) await fillVolumes(record, rootfs, rooms.volumes);
-  return assemble(rootfs, viewPlace(rooms), overlaysOf(rooms, container), record.hostConfig.ReadonlyRootfs ?? false);
+  await prepareVolumes(record, container.running ? undefined : rootfs, name, rooms.volumes);
+  const stage = new MountStage(rooms, name);
+  try {
+    const overlays = await overlaysOf(rooms, container, stage);
+    return assemble(rootfs, viewPlace(rooms), overlays, record.hostConfig.ReadonlyRootfs ?? false);
+  } finally {
+    stage.release();
+  }
 }
 
-function overlaysOf(rooms: Rooms, { id, record }: Container): Overlay[] {
-  const overlays: Overlay[] = [];
-  for (const name of ["resolv.conf", "hostname", "hosts"] as const)
-    overlays.push({
-      source: etcFile(rooms.settings, id, name),
-      destination: `/etc/${name}`,
-      readOnly: false,
-      optional: true,
-    });
-  for (const { Type, Name = "", Source = "", Destination = "", RW } of record.mounts) {
-    if (Type === "tmpfs") continue;
-    const source = Type === "volume" ? rooms.volumes.pathOf(Name) : Source;
-    overlays.push({ source, destination: Destination, readOnly: RW === false, optional: false });
+async function overlaysOf(rooms: Rooms, { id, record }: Container, stage: MountStage): Promise<Overlay[]> {
+  const overlays: Overlay[] = (["resolv.conf", "hostname", "hosts"] as const).map((name) => ({
+    source: etcFile(rooms.settings, id, name),
+    destination: `/etc/${name}`,
+    readOnly: false,
+    optional: true,
+  }));
+  for (const point of record.mounts) {
+    if (point.Type === "tmpfs") continue;
+    const source = await sourceOf(point, record, rooms, stage);
+    overlays.push({ source, destination: point.Destination ?? "", readOnly: point.RW === false, optional: false });
   }
   const depth = ({ destination }: Overlay) => destination.split("/").length;
   return overlays

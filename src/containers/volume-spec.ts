@@ -97,13 +97,22 @@ export function parseBind(text: string): BindSpec {
 
 const maxTmpfsMode = 0o7777;
 
+/** Whether a relative path leads to something below. */
+const isWithin = (subpath: string) =>
+  subpath === "" ||
+  !(subpath.startsWith("/") || /^\.\.(\/|$)/.test(posix.normalize(subpath)) || subpath.includes("\0"));
+
 /** Checks one of HostConfig.Mounts in itself; whether its source is there is another question. Throws invalidParameter. */
 export function checkMount(mount: Mount): void {
   const type = mount.Type ?? "";
   const invalid = (why: string) => invalidParameter(`invalid mount config for type "${type}": ${why}`);
-  const options = { BindOptions: "bind", VolumeOptions: "volume", TmpfsOptions: "tmpfs" } as const;
-  if (type === "image") throw invalid("image mounts are not supported yet");
-  if (type !== "bind" && type !== "volume" && type !== "tmpfs") throw invalid("mount type unknown");
+  const options = {
+    BindOptions: "bind",
+    ImageOptions: "image",
+    TmpfsOptions: "tmpfs",
+    VolumeOptions: "volume",
+  } as const;
+  if (type !== "bind" && type !== "volume" && type !== "tmpfs" && type !== "image") throw invalid("mount type unknown");
   if (!mount.Target) throw invalid("field Target must not be empty");
   try {
     checkDestination(mount.Target);
@@ -129,9 +138,11 @@ export function checkMount(mount: Mount): void {
     }
   } else if (type === "volume") {
     if (!mount.Source && mount.ReadOnly) throw invalid("must not set ReadOnly mode when using anonymous volumes");
-    const subpath = mount.VolumeOptions?.Subpath ?? "";
-    if (subpath !== "" && (subpath.startsWith("/") || subpath.split("/").includes("..") || subpath.includes("\0")))
+    if (!isWithin(mount.VolumeOptions?.Subpath ?? ""))
       throw invalid("subpath must be a relative path within the volume");
+  } else if (type === "image") {
+    if (!mount.Source) throw invalid("field Source must not be empty");
+    if (!isWithin(mount.ImageOptions?.Subpath ?? "")) throw invalid("subpath must be a relative path within the image");
   } else {
     if (mount.Source) throw invalid("field Source must not be specified");
     const { SizeBytes = 0, Mode = 0 } = mount.TmpfsOptions ?? {};

@@ -9,6 +9,7 @@ import { liveOnNetworks } from "../containers/connect.ts";
 import type { Container } from "../containers/container.ts";
 import { Containers } from "../containers/containers.ts";
 import { handleExit } from "../containers/exit.ts";
+import type { ContainerRecord } from "../containers/record.ts";
 import { findRunning, removeStrays, settle, startByPolicy } from "../containers/recover.ts";
 import type { Rooms } from "../containers/rooms.ts";
 import { ContainerStore } from "../containers/store.ts";
@@ -101,7 +102,7 @@ export class Daemon {
       [...store.all()]
         .filter(({ record }) => record.imageId === imageId)
         .map(({ id, name, running }) => ({ id, name, running }));
-    this.#images.layersInUse = () => new Set([...store.all()].flatMap(({ record }) => record.diffIds));
+    this.#images.layersInUse = () => new Set([...store.all()].flatMap(({ record }) => layersUsedBy(record)));
     this.#images.graphDriver = (diffIds) => ({
       Name: driver.name,
       Data: Object.fromEntries(diffIds.slice(-1).map((diffId) => ["UpperDir", this.#layers.pathOf(diffId)])),
@@ -286,4 +287,9 @@ function countByState(containers: Iterable<Container>): { running: number; pause
     counts[status === "running" || status === "paused" ? status : "stopped"]++;
   }
   return counts;
+}
+
+/** Layers that a container is made of, and those of images that it mounts. */
+function layersUsedBy({ diffIds, mountDetails = {} }: ContainerRecord): string[] {
+  return [...diffIds, ...Object.values(mountDetails).flatMap(({ layers = [] }) => layers)];
 }

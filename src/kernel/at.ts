@@ -143,6 +143,22 @@ export function openBeneath(rootFd: number, path: string, flags: number): number
   }
 }
 
+/**
+ * openat2(2): opens `path` below a directory, following symbolic links that stay below it. undefined where it is not
+ * there; throws SyscallError for all else, with EXDEV where a link leads out.
+ */
+export function openIn(rootFd: number, path: string, flags: number): number | undefined {
+  openHow[0] = BigInt(flags | O_CLOEXEC);
+  openHow[2] = BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  for (let attempt = 0; ; attempt++) {
+    const fd = Number(libc.syscall(SYS_openat2, rootFd, pass(path), openHow, openHow.byteLength));
+    if (fd >= 0) return fd;
+    const code = errno();
+    if (code === ENOENT) return undefined;
+    if (code !== EAGAIN || attempt === 32) throw new SyscallError("openat2", code, textOf(path));
+  }
+}
+
 export function closeFast(fd: number): void {
   libc.close(fd);
 }

@@ -163,7 +163,15 @@ export interface FileSystemFacts {
   blocksAvailable: number;
   files: number;
   filesFree: number;
+  /** Of the mount: ST_RDONLY and so on, statvfs(3). */
+  flags: number;
 }
+
+/** Flags of statfs(). */
+export const ST_RDONLY = 1;
+export const ST_NOSUID = 2;
+export const ST_NODEV = 4;
+export const ST_NOEXEC = 8;
 
 export function statfs(path: string): FileSystemFacts {
   const words = new BigInt64Array(16);
@@ -177,6 +185,7 @@ export function statfs(path: string): FileSystemFacts {
     blocksAvailable: word(4),
     files: word(5),
     filesFree: word(6),
+    flags: word(10),
   };
 }
 

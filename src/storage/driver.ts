@@ -28,6 +28,8 @@ export interface SnapshotDriver {
   prepare(home: string, lowers: string[]): void | Promise<void>;
   /** Makes the view appear and returns where it is: at `target`, or inside `home` where nothing need be mounted. */
   mount(home: string, lowers: string[], target: string): string;
+  /** Mounts `lowers` alone at the directory `target`, read-only. `home` is where a driver may keep what it needs for that. */
+  mountReadOnly(home: string, lowers: string[], target: string): void | Promise<void>;
   /** Takes the view away again; what was written stays. */
   unmount(target: string): void;
   isMounted(home: string, target: string): boolean;

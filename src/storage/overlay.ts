@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { mknodAt } from "../kernel/at.ts";
 import { fdPath, O_DIRECTORY, O_PATH, S_IFCHR } from "../kernel/files.ts";
-import { mount, unmount } from "../kernel/mount.ts";
+import { MS_BIND, MS_RDONLY, MS_REMOUNT, mount, unmount } from "../kernel/mount.ts";
 import { lsetxattr } from "../kernel/xattr.ts";
 import { messageOf, systemError } from "../lib/errors.ts";
 import { sumFiles } from "./disk-usage.ts";
@@ -34,6 +34,16 @@ export class OverlayDriver implements SnapshotDriver {
     if (this.isMounted(home, target)) return target;
     mountOverlay(home, lowers, target);
     return target;
+  }
+
+  mountReadOnly(_home: string, lowers: string[], target: string): void {
+    const stack = [...new Set(lowers.toReversed())];
+    if (stack.length > 1) mountLayers(stack, (paths) => `lowerdir=${paths.join(":")}`, target, MS_RDONLY);
+    else {
+      // Overlayfs wants two of them. The lowest layer hides nothing, so that it is what it shows.
+      mount(stack[0]!, target, "", MS_BIND);
+      mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
+    }
   }
 
   unmount(target: string): void {
@@ -112,17 +122,21 @@ function mountOverlay(home: string, lowers: string[], target: string): void {
     mkdirSync(empty, { recursive: true, mode: 0o755 });
     stack = [empty];
   }
-  const paths = [...stack, join(home, "diff"), join(home, "work")];
+  mountLayers([...stack, join(home, "diff"), join(home, "work")], optionsOf, target, 0);
+}
+
+/** Mounts with the options that `optionsOf` makes of the paths, or of shorter ones for the same. */
+function mountLayers(paths: string[], optionsOf: (paths: string[]) => string, target: string, flags: number): void {
   const options = optionsOf(paths);
   if (options.length <= optionsLimitBytes && !paths.some((path) => /[,:\\]/.test(path))) {
-    mount("overlay", target, "overlay", 0, options);
+    mount("overlay", target, "overlay", flags, options);
     return;
   }
   // Many layers, or a data root with signs that mean something in options: /proc/self/fd/N is short and plain.
   const fds: number[] = [];
   try {
     for (const path of paths) fds.push(openSync(path, O_PATH | O_DIRECTORY));
-    mount("overlay", target, "overlay", 0, optionsOf(fds.map(fdPath)));
+    mount("overlay", target, "overlay", flags, optionsOf(fds.map(fdPath)));
   } finally {
     for (const fd of fds) closeSync(fd);
   }

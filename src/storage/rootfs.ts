@@ -52,6 +52,16 @@ export class RootfsStore {
     return this.#driver.mount(this.#home(id), this.#lowers(diffIds), this.#target(id));
   }
 
+  /**
+   * Mounts an image's files alone at the directory `target`, read-only, for a container. `name` tells several of one
+   * container apart.
+   */
+  mountImage(id: string, name: string, diffIds: string[], target: string): void | Promise<void> {
+    const lowers = this.#lowers(diffIds);
+    if (lowers.length === 0) throw invalidParameter("an image without layers cannot be mounted");
+    return this.#driver.mountReadOnly(join(this.#home(id), "images", name), lowers, target);
+  }
+
   /** Unmounts it, if it is mounted. */
   unmount(id: string): void {
     this.#driver.unmount(this.#target(id));

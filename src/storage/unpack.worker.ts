@@ -1,10 +1,11 @@
 /** Entry of a storage worker: a thread that unpacks, compresses and copies layers, several at a time where they wait for data. */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
+import { SyscallError } from "../kernel/libc.ts";
+import { mount } from "../kernel/mount.ts";
 import { messageOf } from "../lib/errors.ts";
 import { TarReader } from "../lib/tar.ts";
 import { Extractor } from "../trees/extract.ts";
-import type { FileChange } from "./changes.ts";
 import { compress } from "./compress.ts";
 import { copyLayers } from "./copy.ts";
 import { decompress } from "./decompress.ts";
@@ -12,6 +13,7 @@ import { layerLimitBytes } from "./layer-limit.ts";
 import { changesOf, packLayer, sendArchive } from "./pack-tasks.ts";
 import { LayerUnpacker } from "./unpack.ts";
 import type {
+  AnyResult,
   AppendTask,
   CompressTask,
   CopiedBytes,
@@ -19,7 +21,8 @@ import type {
   ExtractTask,
   FromWorker,
   HashTask,
-  PackResult,
+  MountResult,
+  MountTask,
   ReceiveTask,
   Task,
   ToWorker,
@@ -107,11 +110,7 @@ async function work(id: number, task: Task): Promise<void> {
   }
 }
 
-async function perform(
-  id: number,
-  task: Task,
-  inbox: Inbox,
-): Promise<UnpackResult | CopiedBytes | PackResult | FileChange[] | undefined> {
+async function perform(id: number, task: Task, inbox: Inbox): Promise<AnyResult> {
   switch (task.kind) {
     case "unpack":
       return unpack(id, task, inbox);
@@ -134,6 +133,8 @@ async function perform(
     case "extract":
       await extract(id, task, inbox);
       return undefined;
+    case "mount":
+      return mountFor(task);
     case "export":
     case "archive":
       await sendArchive(task, inbox, (chunk) => {
@@ -213,6 +214,16 @@ async function compressFile(id: number, { path, copyTo }: CompressTask, inbox: I
     return copy.result;
   } finally {
     copy.close();
+  }
+}
+
+function mountFor({ source, target, fstype, flags, data }: MountTask): MountResult {
+  try {
+    mount(source, target, fstype, flags, data);
+    return { errno: 0 };
+  } catch (thrown) {
+    if (thrown instanceof SyscallError) return { errno: thrown.errno };
+    throw thrown;
   }
 }
 

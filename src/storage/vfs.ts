@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { MS_BIND, MS_RDONLY, MS_REMOUNT, mount } from "../kernel/mount.ts";
 import { sumFiles } from "./disk-usage.ts";
 import type { SnapshotDriver, WritableTree } from "./driver.ts";
 import { storageWorkers } from "./worker-pool.ts";
@@ -23,6 +24,13 @@ export class VfsDriver implements SnapshotDriver {
 
   mount(home: string): string {
     return pathsIn(home).diff;
+  }
+
+  async mountReadOnly(home: string, lowers: string[], target: string): Promise<void> {
+    mkdirSync(home, { recursive: true, mode: 0o710 });
+    await this.prepare(home, lowers);
+    mount(pathsIn(home).diff, target, "", MS_BIND);
+    mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY);
   }
 
   unmount(): void {}

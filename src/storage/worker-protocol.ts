@@ -88,6 +88,21 @@ export interface ExtractTask {
   target: ExtractTarget;
 }
 
+/** mount(2), which may wait for a server. */
+export interface MountTask {
+  kind: "mount";
+  source: string;
+  target: string;
+  fstype: string;
+  flags: number;
+  data: string;
+}
+
+/** 0 where it went well. */
+export interface MountResult {
+  errno: number;
+}
+
 export interface ChangesTask {
   kind: "changes";
   tree: ChangedTree;
@@ -104,6 +119,7 @@ export type Task =
   | ExportTask
   | ArchiveTask
   | ExtractTask
+  | MountTask
   | ChangesTask;
 
 export interface UnpackResult {
@@ -137,7 +153,11 @@ export type TaskResult<T extends Task> = T extends UnpackTask
       ? PackResult
       : T extends ChangesTask
         ? FileChange[]
-        : undefined;
+        : T extends MountTask
+          ? MountResult
+          : undefined;
+
+export type AnyResult = UnpackResult | CopiedBytes | PackResult | MountResult | FileChange[] | undefined;
 
 export type ToWorker =
   | { id: number; kind: "task"; task: Task }
@@ -150,6 +170,6 @@ export type FromWorker =
   /** `isEarlier`: read from what an earlier attempt had left. */
   | { id: number; kind: "taken"; bytes: number; isEarlier: boolean }
   | { id: number; kind: "output"; chunk: Uint8Array }
-  | { id: number; kind: "done"; result: UnpackResult | CopiedBytes | PackResult | FileChange[] | undefined }
+  | { id: number; kind: "done"; result: AnyResult }
   /** `isMismatch`: the bytes are not those that `expected` names, whatever else went wrong. */
   | { id: number; kind: "failed"; message: string; isMismatch: boolean };

@@ -3,12 +3,14 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, renameSync, rmdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { BrigError, conflict, invalidParameter, messageOf, notFound } from "../lib/errors.ts";
+import { readMounts, unmount } from "../kernel/mount.ts";
+import { BrigError, conflict, messageOf, notFound } from "../lib/errors.ts";
 import type { StateDatabase } from "../state/database.ts";
 import { sumFiles } from "../storage/disk-usage.ts";
 import type { Volume, VolumeCreateRequest } from "../wire/engine-api.ts";
 import { copyUp } from "./copy-up.ts";
 import { booleanFilter, checkFilters, hasLabels, matchesFilters, type VolumeFilters } from "./filters.ts";
+import { checkVolumeOptions, mountVolume, needsMount } from "./local-mount.ts";
 import { anonymousLabel, checkVolumeName, type VolumeRecord } from "./record.ts";
 
 const localDriver = "local";
@@ -29,6 +31,11 @@ function inContext<T>(verb: string, name: string, work: () => T): T {
     throw thrown;
   }
 }
+
+const sorted = (record: Record<string, string>) =>
+  Object.fromEntries(Object.entries(record).sort(([one], [other]) => (one < other ? -1 : 1)));
+
+const isMounted = (path: string) => readMounts().some(({ mountPoint }) => mountPoint === path);
 
 /** Where Volumes tells what happened. */
 export interface VolumeEvents {
@@ -51,6 +58,9 @@ export class Volumes {
   readonly #db: StateDatabase;
   readonly #root: string;
   readonly #events: VolumeEvents;
+  /** Who uses volumes that are mounted, by name. */
+  readonly #holders = new Map<string, Set<string>>();
+  readonly #mounting = new Map<string, Promise<void>>();
 
   constructor({ db, root, events }: VolumesParts) {
     this.#db = db;
@@ -87,8 +97,8 @@ export class Volumes {
   }
 
   /**
-   * Makes a volume, or returns the one of that name: then driver and options, if any are given, must be the same.
-   * Without a name it gets a random one, and is anonymous. Throws invalidParameter, notFound (driver) or conflict.
+   * Makes a volume, or returns the one of that name, whatever its options and labels are.
+   * Without a name it gets a random one, and is anonymous. Throws invalidParameter or notFound (driver).
    */
   create(request: VolumeCreateRequest): Volume {
     const anonymous = !request.Name;
@@ -98,12 +108,12 @@ export class Volumes {
       if (driver !== localDriver)
         throw notFound(`error looking up volume plugin ${driver}: plugin "${driver}" not found`);
       checkVolumeName(name);
-      const options = request.DriverOpts ?? {};
-      for (const option of Object.keys(options))
-        if (!["type", "device", "o", "size"].includes(option)) throw invalidParameter(`invalid option: "${option}"`);
       const existing = this.#find(name);
-      if (existing !== undefined) return this.#reuse(existing, options);
-      if (Object.keys(options).length > 0) throw invalidParameter("options of the local driver are not supported yet");
+      if (existing !== undefined) {
+        mkdirSync(this.pathOf(existing.name), { recursive: true });
+        return this.#toApi(existing);
+      }
+      checkVolumeOptions(request.DriverOpts ?? {});
       const record: VolumeRecord = {
         name,
         driver,
@@ -117,18 +127,6 @@ export class Volumes {
       this.#events.publish("volume", "create", name, { driver });
       return this.#toApi(record);
     });
-  }
-
-  #reuse(record: VolumeRecord, options: Record<string, string>): Volume {
-    const names = Object.keys(options);
-    const known = record.options ?? {};
-    if (
-      names.length > 0 &&
-      (names.length !== Object.keys(known).length || names.some((key) => known[key] !== options[key]))
-    )
-      throw conflict(`conflict: volume name must be unique, ${record.name} exists with other options`);
-    mkdirSync(this.pathOf(record.name), { recursive: true });
-    return this.#toApi(record);
   }
 
   /** Throws notFound. */
@@ -213,8 +211,59 @@ export class Volumes {
     await copyUp(rootfs, path, this.pathOf(name));
   }
 
+  /**
+   * Mounts what a volume's options say, for `holder`, until all its holders have been released. Throws in Docker's words
+   * where it cannot be mounted.
+   */
+  async mount(name: string, holder: string): Promise<void> {
+    const { options = null } = this.#find(name) ?? {};
+    if (options === null || !needsMount(options)) return;
+    this.hold(name, holder);
+    const path = this.pathOf(name);
+    const before = this.#mounting.get(name) ?? Promise.resolve();
+    const work = before
+      .catch(() => {})
+      .then(async () => {
+        if (!isMounted(path)) await mountVolume(options, path);
+      });
+    this.#mounting.set(name, work);
+    try {
+      await work;
+    } catch (thrown) {
+      this.#holders.get(name)?.delete(holder);
+      throw thrown;
+    } finally {
+      if (this.#mounting.get(name) === work) this.#mounting.delete(name);
+    }
+  }
+
+  /** Says that `holder` uses a volume that is mounted already. */
+  hold(name: string, holder: string): void {
+    const holders = this.#holders.get(name) ?? new Set();
+    this.#holders.set(name, holders.add(holder));
+  }
+
+  /** Unmounts what `holder` alone has had. */
+  release(holder: string): void {
+    for (const [name, holders] of this.#holders) if (holders.delete(holder) && holders.size === 0) this.#unmount(name);
+  }
+
+  /** At start, when the holders of volumes are known again: unmounts all others. */
+  unmountUnheld(): void {
+    for (const { name, options } of this.#records())
+      if (needsMount(options) && !this.#holders.get(name)?.size) this.#unmount(name);
+  }
+
+  /** Throws where something stays mounted. */
+  #unmount(name: string): void {
+    this.#holders.delete(name);
+    while (unmount(this.pathOf(name), true));
+  }
+
   /** Out of the way, out of the database, and then off the disk: from the second on the name is free again. */
   async #erase(name: string): Promise<void> {
+    // What is mounted there is not the volume's to be removed.
+    this.#unmount(name);
     const doomed = join(this.#root, `${removedPrefix}${randomBytes(8).toString("hex")}`);
     try {
       renameSync(join(this.#root, name), doomed);
@@ -244,10 +293,10 @@ export class Volumes {
     return {
       CreatedAt: createdAt,
       Driver: driver,
-      Labels: labels,
+      Labels: (Object.keys(labels).length === 0 ? null : sorted(labels)) as Record<string, string>,
       Mountpoint: join(this.#root, name, dataDirectory),
       Name: name,
-      Options: options as Record<string, string>,
+      Options: (options && sorted(options)) as Record<string, string>,
       Scope: "local",
     };
   }
