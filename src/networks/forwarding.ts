@@ -4,7 +4,7 @@
  * belongs to none of its zones), it is made to jump to a chain of Brig's beside it, which accepts everything of Brig's
  * bridges: what may pass is decided by Brig's own table, whose drops are as final.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { hasLegacyFilter, legacyChain } from "../kernel/iptables-legacy.ts";
 import type { Nftables } from "../kernel/nftables.ts";
 import { messageOf } from "../lib/errors.ts";
 
@@ -22,8 +22,6 @@ interface ListedChain {
   hook?: string;
   policy?: string;
 }
-
-const legacyTables = "/proc/net/ip_tables_names";
 
 /** A chain of Brig's beside those of others with a hook, and what it accepts: matches by the comment of their rules. */
 interface OwnChain {
@@ -149,42 +147,63 @@ function mayDrop({ table, name, policy }: ListedChain, hasRules: boolean): boole
 }
 
 /**
- * The same for the older iptables, whose rules only its own program can change. It is run only where its filter
- * table exists, which hardly any machine has any more. Returns a warning where the rules are needed and cannot be set.
+ * The same for the older iptables, whose rules only its own program can change. What is there is read from the kernel;
+ * the program is run only where rules are missing. Returns a warning where they are needed and cannot be set.
  */
-export function mendLegacyForwarding(bridge: string): string | undefined {
-  if (!legacyFilterExists()) return undefined;
-  const chain = iptablesLegacy(["-S", "FORWARD"]);
-  if (chain === undefined)
-    return "the kernel has a filter table of the older iptables, and iptables-legacy is not there to let Brig's bridge through it: install Debian's package iptables";
-  const rules = chain.trim().split("\n");
-  if (rules[0] === "-P FORWARD ACCEPT" && rules.length === 1) return undefined;
-  for (const rule of legacyRules(bridge))
-    if (
-      iptablesLegacy(["-C", "FORWARD", ...rule]) === undefined &&
-      iptablesLegacy(["-I", "FORWARD", ...rule]) === undefined
-    )
-      return `iptables-legacy does not take a rule that lets ${bridge} through its chain FORWARD: traffic of containers may be dropped`;
+export function mendLegacyRules(bridges: readonly string[], exit?: string): string | undefined {
+  for (const family of [4, 6] as const)
+    for (const chain of ["FORWARD", "OUTPUT"] as const) {
+      const present = legacyChain(family, chain);
+      const wanted = legacyRules(chain, bridges, exit);
+      const isOwn = ({ inLink, outLink }: LegacyRule) =>
+        wanted.some((rule) => rule.inLink === inLink && rule.outLink === outLink);
+      if (present === undefined || (!present.drops && present.rules.every(isOwn))) continue;
+      for (const rule of wanted) {
+        if (present.rules.some(({ inLink, outLink }) => rule.inLink === inLink && rule.outLink === outLink)) continue;
+        if (iptablesLegacy(family, ["-I", chain, ...rule.arguments]) === undefined)
+          return `the older iptables' chain ${chain} may drop what ${rule.inLink || rule.outLink} sends or gets, and ${legacyPrograms[family]} takes no rule: install Debian's package iptables`;
+      }
+    }
   return undefined;
 }
 
-/** Takes back what mendLegacyForwarding() did. */
-export function removeLegacyForwarding(bridge: string): void {
-  if (legacyFilterExists()) for (const rule of legacyRules(bridge)) iptablesLegacy(["-D", "FORWARD", ...rule]);
+/** Takes back what mendLegacyRules() did for these bridges, and for those that are not there any more. */
+export function removeLegacyRules(bridges: readonly string[], exists: (link: string) => boolean): void {
+  if (!hasLegacyFilter()) return;
+  for (const family of [4, 6] as const)
+    for (const line of iptablesLegacy(family, ["-S"])?.split("\n") ?? []) {
+      const [, chain, side, link] = /^-A (FORWARD|OUTPUT) (-[io]) (\S+) .*--comment "?brig \3"? /.exec(line) ?? [];
+      if (chain === undefined || side === undefined || link === undefined) continue;
+      if (bridges.includes(link) || !exists(link))
+        iptablesLegacy(family, ["-D", chain, ...legacyArguments(side, link)]);
+    }
 }
 
-function legacyFilterExists(): boolean {
-  return existsSync(legacyTables) && readFileSync(legacyTables, "utf8").split("\n").includes("filter");
+interface LegacyRule {
+  inLink: string;
+  outLink: string;
 }
 
-function legacyRules(bridge: string): string[][] {
-  return ["-i", "-o"].map((side) => [side, bridge, "-m", "comment", "--comment", `brig ${bridge}`, "-j", "ACCEPT"]);
+const legacyPrograms = { 4: "iptables-legacy", 6: "ip6tables-legacy" };
+
+function legacyRules(chain: "FORWARD" | "OUTPUT", bridges: readonly string[], exit: string | undefined) {
+  const accept = (side: "-i" | "-o", link: string) => ({
+    inLink: side === "-i" ? link : "",
+    outLink: side === "-o" ? link : "",
+    arguments: legacyArguments(side, link),
+  });
+  if (chain === "FORWARD") return bridges.flatMap((bridge) => [accept("-i", bridge), accept("-o", bridge)]);
+  return exit === undefined ? [] : [accept("-o", exit)];
+}
+
+function legacyArguments(side: string, link: string): string[] {
+  return [side, link, "-m", "comment", "--comment", `brig ${link}`, "-j", "ACCEPT"];
 }
 
 /** Output of the program, or undefined where it failed or is not there. */
-function iptablesLegacy(args: string[]): string | undefined {
+function iptablesLegacy(family: 4 | 6, args: string[]): string | undefined {
   try {
-    const { success, stdout } = Bun.spawnSync(["iptables-legacy", "-w", "5", ...args], {
+    const { success, stdout } = Bun.spawnSync([legacyPrograms[family], "-w", "5", ...args], {
       stderr: "ignore",
       stdin: "ignore",
     });

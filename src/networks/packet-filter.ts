@@ -6,9 +6,10 @@ import { createHash } from "node:crypto";
 import { createLoopLink, type LoopLink, removeLoopLink } from "../kernel/loop-link.ts";
 import { Nftables } from "../kernel/nftables.ts";
 import { watchRuleset } from "../kernel/nftables-watch.ts";
+import { Netlink } from "../kernel/rtnetlink.ts";
 import { messageOf } from "../lib/errors.ts";
 import { Firewall, type FirewallNetwork, type Link, type PortElement, tableName } from "./firewall.ts";
-import { ForwardRules, mendLegacyForwarding, removeLegacyForwarding } from "./forwarding.ts";
+import { ForwardRules, mendLegacyRules, removeLegacyRules } from "./forwarding.ts";
 
 /** Others may change the ruleset hundreds of times a second: it is not looked at more often than this. */
 const quietMs = 100;
@@ -40,6 +41,7 @@ export class PacketFilter {
   #endWatch = () => {};
   #nextLook: NodeJS.Timeout | undefined;
   #lastLook = 0;
+  #toldOfLegacy = "";
 
   /** Throws `unavailable` where libnftables is missing. */
   constructor(options: PacketFilterOptions) {
@@ -63,11 +65,9 @@ export class PacketFilter {
     if (this.#options.publishPolicy !== "host-firewall") removeLoopLink(this.#loop);
     this.#firewall.start(networks, ports, this.#options.foreignBridges());
     this.#bridges.clear();
-    for (const { bridge } of networks) {
-      this.#bridges.add(bridge);
-      this.#mendLegacy(bridge);
-    }
+    for (const { bridge } of networks) this.#bridges.add(bridge);
     this.#mendForward();
+    this.#mendLegacy();
     this.#watch();
   }
 
@@ -77,7 +77,7 @@ export class PacketFilter {
     if (this.#bridges.has(network.bridge)) return;
     this.#bridges.add(network.bridge);
     this.#mendForward();
-    this.#mendLegacy(network.bridge);
+    this.#mendLegacy();
   }
 
   /** Removes a network. Its ports must have been removed. Idempotent. */
@@ -85,7 +85,7 @@ export class PacketFilter {
     this.#firewall.removeNetwork(bridge);
     if (!this.#bridges.delete(bridge)) return;
     this.#mendForward();
-    removeLegacyForwarding(bridge);
+    removeLegacyRules([bridge], linkExists);
   }
 
   /** Publishes ports of networks that are there. Throws where one of them leads elsewhere already. */
@@ -109,6 +109,8 @@ export class PacketFilter {
 
   /** Puts back what others have changed of Brig's rules, and follows what they have changed of their own. */
   mend(): void {
+    // The older iptables tells nobody of its changes: to be asked now and then.
+    this.#mendLegacy();
     if (!this.#nft.changedByOthers()) return;
     this.#firewall.mend();
     this.#firewall.setForeignBridges(this.#options.foreignBridges());
@@ -127,13 +129,17 @@ export class PacketFilter {
     this.#forward.remove();
     this.#firewall.destroy();
     removeLoopLink(this.#loop);
-    for (const bridge of this.#bridges) removeLegacyForwarding(bridge);
+    removeLegacyRules([...this.#bridges, this.#loop.exit], linkExists);
     this.close();
   }
 
+  /** The link by which packets leave to come in again, where they do. */
+  get #exit(): string | undefined {
+    return this.#options.publishPolicy === "host-firewall" ? this.#loop.exit : undefined;
+  }
+
   #mendForward(): void {
-    const exit = this.#options.publishPolicy === "host-firewall" ? this.#loop.exit : undefined;
-    this.#forward.mend([...this.#bridges], exit);
+    this.#forward.mend([...this.#bridges], this.#exit);
   }
 
   #watch(): void {
@@ -166,9 +172,20 @@ export class PacketFilter {
     }
   }
 
-  #mendLegacy(bridge: string): void {
-    const warning = mendLegacyForwarding(bridge);
-    if (warning !== undefined) this.#options.warn(warning);
+  #mendLegacy(): void {
+    const warning = mendLegacyRules([...this.#bridges], this.#exit);
+    if (warning === undefined || warning === this.#toldOfLegacy) return;
+    this.#toldOfLegacy = warning;
+    this.#options.warn(warning);
+  }
+}
+
+function linkExists(name: string): boolean {
+  const netlink = new Netlink();
+  try {
+    return netlink.link(name) !== undefined;
+  } finally {
+    netlink.close();
   }
 }
 
