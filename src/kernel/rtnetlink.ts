@@ -45,6 +45,8 @@ const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
+const IFLA_BR_NF_CALL_IPTABLES = 36;
+const IFLA_BR_NF_CALL_IP6TABLES = 37;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -221,6 +223,27 @@ export class Netlink {
       ),
       setAlias(name, alias),
       ...upWithoutLinkLocal(name),
+    ]);
+  }
+
+  /** Shows what passes within a bridge to the packet filter, where the kernel has br_netfilter. */
+  filterWithin(index: number): void {
+    const data: Attribute[] = [IFLA_BR_NF_CALL_IPTABLES, IFLA_BR_NF_CALL_IP6TABLES].map((type) => [type, u8(1)]);
+    this.#socket.transact([
+      {
+        type: RTM_NEWLINK,
+        header: linkHeader(index),
+        attributes: [
+          [
+            IFLA_LINKINFO,
+            [
+              [IFLA_INFO_KIND, text("bridge")],
+              [IFLA_INFO_DATA, data],
+            ],
+          ],
+        ],
+        subject: `nf_call_iptables of link ${index}`,
+      },
     ]);
   }
 

@@ -1,7 +1,7 @@
 /** A bridge network at work: the bridge, and the links of the containers on it. */
 import type { Netlink } from "../kernel/rtnetlink.ts";
 import { addressBytes } from "./addresses.ts";
-import { type Bridge, type BridgeSpec, bringUpBridge, uplinkMtu } from "./bridge.ts";
+import { type Bridge, type BridgeSpec, bringUpBridge, filterWithin, uplinkMtu } from "./bridge.ts";
 import { poolsOf } from "./definition.ts";
 import type { NetworkDriver } from "./driver.ts";
 import type { FirewallNetwork } from "./firewall.ts";
@@ -18,6 +18,8 @@ export interface BridgeNetworkInput {
   /** MTU where the network names none; 0 for the uplink's. */
   defaultMtu: number;
   directRouting: boolean;
+  /** Whether the packet filter may be used. */
+  packetFilter: boolean;
 }
 
 export class BridgeNetwork implements NetworkDriver {
@@ -27,16 +29,20 @@ export class BridgeNetwork implements NetworkDriver {
   readonly filtered: FirewallNetwork;
   readonly #netlink: Netlink;
   readonly #spec: BridgeSpec;
+  readonly #mayFilter: boolean;
   #bridge: Bridge | undefined;
+  /** Whether its ports are kept from each other by the kernel's bridge, because the packet filter cannot do it. */
+  #isolated = false;
 
   /** Throws Docker's sentences about options. Nothing is made before `up`. */
-  constructor({ netlink, id, record, alias, defaultMtu, directRouting }: BridgeNetworkInput) {
+  constructor({ netlink, id, record, alias, defaultMtu, directRouting, packetFilter }: BridgeNetworkInput) {
     const options = bridgeOptions(record);
     const { bridgeName, icc, masquerade, sourceAddress, gatewayMode, trustedInterfaces } = options;
     this.options = options;
     this.link = bridgeName ?? `br-${id.slice(0, 12)}`;
     this.interfacePrefix = options.interfacePrefix;
     this.#netlink = netlink;
+    this.#mayFilter = packetFilter;
     const mtu = options.mtu ?? (defaultMtu === 0 ? uplinkMtu(netlink) : defaultMtu);
     const addresses = poolsOf(record)
       .filter(({ subnet: { family } }) =>
@@ -69,6 +75,7 @@ export class BridgeNetwork implements NetworkDriver {
 
   up(): void {
     this.#bridge = bringUpBridge(this.#netlink, this.#spec);
+    this.#isolated = !this.options.icc && !(this.#mayFilter && filterWithin(this.#netlink, this.#bridge.index));
   }
 
   plug({ link, interfaceName, mac }: Attachment, namespaceFd: number, hairpin: boolean): void {
@@ -79,7 +86,7 @@ export class BridgeNetwork implements NetworkDriver {
       mtu: this.mtu,
       // A container that reaches its own published port is answered out of the port the question came in by.
       hairpin,
-      isolated: !this.options.icc,
+      isolated: this.#isolated,
       peer: { name: interfaceName, mac, namespaceFd },
     });
   }

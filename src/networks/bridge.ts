@@ -1,6 +1,6 @@
 /** A bridge's link: made, brought to what it should be, and the kernel's settings it needs. */
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Link, Netlink } from "../kernel/rtnetlink.ts";
 import { systemError } from "../lib/errors.ts";
 import {
@@ -30,6 +30,8 @@ export interface BridgeSpec {
   /** Its own addresses, with the prefix length of their subnets. At most one of each family. */
   addresses: { address: Address; prefixLength: number }[];
 }
+
+const bridgeFilterSettings = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 /** A bridge that is up. */
 export interface Bridge {
@@ -70,6 +72,22 @@ export function bringUpBridge(netlink: Netlink, { name, mtu, alias, addresses }:
   // So that 127.0.0.1 can be a client of a published port. The packet filter's table closes what this opens.
   writeSetting(`net/ipv4/conf/${name}/route_localnet`, "1");
   return { index, own, mtu: own ? mtu : link.mtu };
+}
+
+/**
+ * Makes what passes within a bridge go through the packet filter, so that it decides who may talk to whom there. Returns
+ * whether it does: the kernel's module br_netfilter may be missing.
+ */
+export function filterWithin(netlink: Netlink, index: number): boolean {
+  if (!existsSync(bridgeFilterSettings)) {
+    // Nothing but its own program loads a module: only for networks without icc, and once after each boot.
+    try {
+      Bun.spawnSync(["modprobe", "br_netfilter"], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+    } catch {}
+    if (!existsSync(bridgeFilterSettings)) return false;
+  }
+  netlink.filterWithin(index);
+  return true;
 }
 
 /** Whether this daemon made a link. */

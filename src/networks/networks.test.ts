@@ -419,13 +419,19 @@ describe("recovery", () => {
   });
 });
 
-test("containers that may not talk to each other do not", async () => {
+test("containers that may not talk to each other do so by published ports and links alone", async () => {
   await networks.close();
   networks = start([], { icc: false });
-  const [a, b] = [run(), run()];
+  const a = run({ PortBindings: { "80/tcp": [{ HostPort: "41960" }] } });
+  const b = run();
   const server = serve(a.fd, 80);
   expect(await ask(a.address, 80, b.fd)).toBe("");
   expect(await ask(a.address, 80)).toBe(`hello from ${gateway}`);
+  expect(await ask(outsideHost, 41960, b.fd)).toBe(`hello from ${gateway}`);
+  networks.setLinks(b.id, [{ address: a.address, ports: [{ port: 80, protocol: "tcp" }] }]);
+  expect(await ask(a.address, 80, b.fd)).toBe(`hello from ${b.address}`);
+  networks.setLinks(b.id, []);
+  expect(await ask(a.address, 80, b.fd)).toBe("");
   server.stop(true);
   expect(warnings).toEqual([]);
 });

@@ -822,8 +822,8 @@ export class Networks {
     const input = { netlink: this.#netlink!, id, record, alias: this.#alias };
     if (record.driver === "macvlan" || record.driver === "ipvlan") return new StackedNetwork(input);
     if (record.driver !== "bridge") return undefined;
-    const { mtu = 0, allowDirectRouting: directRouting } = this.#options;
-    return new BridgeNetwork({ ...input, defaultMtu: mtu, directRouting });
+    const { mtu = 0, allowDirectRouting: directRouting, packetFilter } = this.#options;
+    return new BridgeNetwork({ ...input, defaultMtu: mtu, directRouting, packetFilter });
   }
 
   #bringUp({ work, enableIPv6, name, id }: KnownNetwork): void {
