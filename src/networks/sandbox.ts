@@ -87,3 +87,13 @@ function addressesOf({ attachment: { v4, v6 }, endpoint }: Place) {
   });
   return [...placed, ...linkLocal];
 }
+
+/** In the namespace this is called in. */
+export function bringLoopbackUp(): void {
+  const netlink = new Netlink();
+  try {
+    netlink.setLoopbackUp();
+  } finally {
+    netlink.close();
+  }
+}
