@@ -317,6 +317,8 @@ export interface UpdateBody extends Resources {
   RestartPolicy?: RestartPolicy;
   PublishAdd?: PortMap;
   PublishRemove?: string[];
+  MountAdd?: Mount[];
+  MountRemove?: string[];
 }
 
 export const updateBody: Shape<UpdateBody> = struct<UpdateBody>(
@@ -326,6 +328,8 @@ export const updateBody: Shape<UpdateBody> = struct<UpdateBody>(
     RestartPolicy: restartPolicy,
     PublishAdd: portBindings,
     PublishRemove: strings,
+    MountAdd: list(mount),
+    MountRemove: strings,
   },
   "container.UpdateConfig",
 );

@@ -1,6 +1,6 @@
 /** cp: files of a container as an archive, and an archive into a container, whether it runs or not. */
 import { posix } from "node:path";
-import { bytesOf, closeFast, type FileFacts, lookUpInRoot, readlinkAt, statAt, textOf } from "../kernel/at.ts";
+import { bytesOf, closeFast, type FileFacts, lookUpInRoot, statAt, textOf } from "../kernel/at.ts";
 import { fdPath, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../kernel/files.ts";
 import { SyscallError } from "../kernel/libc.ts";
 import { BrigError, invalidParameter, notFound, systemError } from "../lib/errors.ts";
@@ -11,6 +11,7 @@ import { isDirectory, isSymlink } from "../trees/tree.ts";
 import type { ContainerPathStat, MountPoint } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
+import { resolveLinks } from "./resolve-links.ts";
 import type { Rooms } from "./rooms.ts";
 import { type ContainerView, withView } from "./view.ts";
 
@@ -213,49 +214,6 @@ function goMode(mode: number): number {
   ] as const)
     if ((mode & bit) !== 0) result += goBit;
   return result;
-}
-
-const linksLimit = 255;
-
-/**
- * A path with all symbolic links in it resolved, as far as there is something: text for clients, which ask for it again.
- * Nothing is opened by it here. One character per byte.
- */
-function resolveLinks(rootFd: number, path: string): string {
-  const todo = path.split("/").reverse();
-  let resolved: string[] = [];
-  for (let links = 0; todo.length > 0; ) {
-    const part = todo.pop()!;
-    if (part === "" || part === ".") continue;
-    if (part === "..") {
-      resolved.pop();
-      continue;
-    }
-    const target = readLink(rootFd, resolved, part);
-    if (target === undefined) {
-      resolved.push(part);
-      continue;
-    }
-    if (++links > linksLimit) throw systemError(`evalSymlinksInScope: too many links in ${textOf(path)}`);
-    if (target.startsWith("/")) resolved = [];
-    todo.push(...target.split("/").reverse());
-  }
-  return `/${resolved.join("/")}`;
-}
-
-function readLink(rootFd: number, parents: string[], name: string): string | undefined {
-  try {
-    const fd = lookUpInRoot(rootFd, parents.join("/") || ".", directory);
-    if (fd === undefined) return undefined;
-    try {
-      return readlinkAt(fd, name);
-    } finally {
-      closeFast(fd);
-    }
-  } catch (thrown) {
-    if (thrown instanceof SyscallError) return undefined; // No link.
-    throw thrown;
-  }
 }
 
 /** What keeps a client from writing where the container itself may not. The mounts of the view say the same again. */

@@ -118,7 +118,7 @@ export class Containers {
     resizeContainer(this.#rooms, this.find(nameOrId), size);
   }
 
-  update(nameOrId: string, change: ContainerChange): ContainerUpdateResponse {
+  update(nameOrId: string, change: ContainerChange): Promise<ContainerUpdateResponse> {
     return updateContainer(this.#rooms, this.find(nameOrId), change);
   }
 

@@ -74,7 +74,7 @@ export async function createContainer(
       const { mounts, details } = resolveMounts(config, hostConfig, {
         volumes: rooms.volumes,
         volumesFrom: (other) => findOther(rooms, other).record,
-        layersOf: (reference) => mountedImage(rooms, reference).diffIds,
+        layersOf: (reference) => mountedLayers(rooms, reference),
       });
       const record: ContainerRecord = {
         id,
@@ -123,10 +123,10 @@ function findOther({ store }: Rooms, nameOrId: string): Container {
   }
 }
 
-/** An image that a request mounts. That there is none is not a 404 either. */
-function mountedImage({ images }: Rooms, reference: string) {
+/** Layers of an image that a request mounts. That there is none is not a 404 either. */
+export function mountedLayers({ images }: Rooms, reference: string): string[] {
   try {
-    return images.get(reference);
+    return images.get(reference).diffIds;
   } catch (error) {
     throw invalidParameter(messageOf(error));
   }

@@ -73,7 +73,8 @@ function volumePoint(
   };
 }
 
-function mountPoint(mount: Mount, sources: MountSources): MountPoint {
+/** What inspect shows of a `--mount`. Makes its volume. Throws invalidParameter where a bind's source is not there. */
+export function mountPoint(mount: Mount, sources: MountSources): MountPoint {
   const destination = cleanDestination(mount.Target ?? "");
   const readOnly = mount.ReadOnly ?? false;
   if (mount.Type === "tmpfs")
@@ -148,7 +149,11 @@ export function resolveMounts(
   return { mounts: [...byDestination.values()], details };
 }
 
-function detailsOf({ Type, Source = "", VolumeOptions, ImageOptions }: Mount, sources: MountSources) {
+/** What of a `--mount` inspect has no field for. */
+export function detailsOf(
+  { Type, Source = "", VolumeOptions, ImageOptions }: Mount,
+  sources: Pick<MountSources, "layersOf">,
+) {
   const subpath = (Type === "image" ? ImageOptions : VolumeOptions)?.Subpath || undefined;
   const layers = Type === "image" ? sources.layersOf(Source) : undefined;
   return layers || subpath ? { ...(layers && { layers }), ...(subpath && { subpath }) } : undefined;
@@ -175,7 +180,7 @@ export async function sourceOf(
 }
 
 /** Throws where the mount that `path` is on does not pass mounts on as a propagation needs it. */
-function checkPropagation(path: string, propagation: string): void {
+export function checkPropagation(path: string, propagation: string): void {
   if (!/shared|slave/.test(propagation)) return;
   const within = (mountPoint: string) => mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
   // The last of equally deep ones lies on top.
@@ -223,7 +228,8 @@ function tmpfsMount(destination: string, options: string): OciMount {
   return { destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(options) };
 }
 
-function tmpfsOptionsOf(mount: Mount | undefined): string {
+/** The options of a `--mount type=tmpfs`, as those of `--tmpfs`. */
+export function tmpfsOptionsOf(mount: Mount | undefined): string {
   const { SizeBytes, Mode, Options } = mount?.TmpfsOptions ?? {};
   const options = (Options ?? []).map((option) => option.join("="));
   if (mount?.ReadOnly) options.push("ro");

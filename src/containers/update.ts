@@ -1,8 +1,9 @@
 /** update: what can change of a container that exists. */
 
-import { conflict, invalidParameter, notImplemented } from "../lib/errors.ts";
-import type { ContainerUpdateResponse, PortMap, Resources, RestartPolicy } from "../wire/engine-api.ts";
+import { conflict, invalidParameter, notFound, notImplemented } from "../lib/errors.ts";
+import type { ContainerUpdateResponse, Mount, PortMap, Resources, RestartPolicy } from "../wire/engine-api.ts";
 import { announce } from "./announce.ts";
+import { changeMounts } from "./change-mounts.ts";
 import { checkRestartPolicy } from "./check-request.ts";
 import type { Container } from "./container.ts";
 import { changePublished } from "./publish.ts";
@@ -15,14 +16,25 @@ export type ContainerChange = Resources & {
   PublishAdd?: PortMap;
   /** Brig's own: ports to take back, `[HOST:]CONTAINER[/PROTOCOL]`. */
   PublishRemove?: string[];
+  /** Brig's own: what is to be mounted, as HostConfig.Mounts has it. */
+  MountAdd?: Mount[];
+  /** Brig's own: places of mounts that are to go. */
+  MountRemove?: string[];
 };
 
-/** Changes the restart policy and the published ports. Throws where the container is removed at its exit anyway, and for limits, which cannot change yet. */
-export function updateContainer(
+/** Changes the restart policy, the published ports and the mounts. Throws where the container is removed at its exit anyway, and for limits, which cannot change yet. */
+export async function updateContainer(
   rooms: Rooms,
   container: Container,
-  { RestartPolicy: policy, PublishAdd = {}, PublishRemove = [], ...limits }: ContainerChange,
-): ContainerUpdateResponse {
+  {
+    RestartPolicy: policy,
+    PublishAdd = {},
+    PublishRemove = [],
+    MountAdd = [],
+    MountRemove = [],
+    ...limits
+  }: ContainerChange,
+): Promise<ContainerUpdateResponse> {
   const { record } = container;
   const asked = Object.entries(limits).find(([, value]) => (Array.isArray(value) ? value.length > 0 : Boolean(value)));
   if (asked !== undefined) throw notImplemented(`changing ${asked[0]} of a container is not implemented yet`);
@@ -36,6 +48,11 @@ export function updateContainer(
   }
   if (Object.keys(PublishAdd).length > 0 || PublishRemove.length > 0)
     changePublished(rooms, container, PublishAdd, PublishRemove);
+  if (MountAdd.length > 0 || MountRemove.length > 0)
+    await container.lock.run(async () => {
+      if (rooms.store.byId(container.id) !== container) throw notFound(`No such container: ${container.id}`);
+      await changeMounts(rooms, container, MountAdd, MountRemove);
+    });
   rooms.store.save(container);
   announce(rooms, container, "update");
   return { Warnings: [] };

@@ -1,12 +1,12 @@
 /** A container's files as it sees them: its root, and its binds and volumes in their places, whether it runs or not. */
 import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { bytesOf, chmodAt, closeFast, createAt, lookUpInRoot, statAt } from "../kernel/at.ts";
-import { fdPath, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY } from "../kernel/files.ts";
+import { bytesOf, closeFast, lookUpInRoot, statAt } from "../kernel/at.ts";
+import { fdPath, O_DIRECTORY, O_PATH } from "../kernel/files.ts";
 import { cloneMounts, MS_BIND, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount, unmount } from "../kernel/mount.ts";
 import { processStartTime } from "../kernel/process.ts";
 import { conflict } from "../lib/errors.ts";
-import { DirectoryCache } from "../trees/tree.ts";
+import { makeMountPoint } from "../trees/mount-point.ts";
 import type { Container } from "./container.ts";
 import { removeBundle } from "./exit.ts";
 import { MountStage } from "./mount-stage.ts";
@@ -131,7 +131,9 @@ function put(place: string, { source, destination, readOnly, optional }: Overlay
   const root = openSync(place, O_PATH | O_DIRECTORY);
   const path = bytesOf(destination);
   try {
-    const under = lookUpInRoot(root, path, O_PATH) ?? (optional ? undefined : makePlace(root, path, source));
+    const under =
+      lookUpInRoot(root, path, O_PATH) ??
+      (optional ? undefined : makeMountPoint(root, path, statSync(source).isDirectory()));
     if (under === undefined) return;
     try {
       mount(source, fdPath(under), "", MS_BIND | MS_REC);
@@ -148,26 +150,6 @@ function put(place: string, { source, destination, readOnly, optional }: Overlay
     }
   } finally {
     closeSync(root);
-  }
-}
-
-/** Makes what a mount needs below it, as the runtime would at the next start. */
-function makePlace(root: number, path: string, source: string): number | undefined {
-  const directories = new DirectoryCache(root);
-  try {
-    const relative = path.replace(/^\/+/, "");
-    if (statSync(source).isDirectory()) directories.get(relative);
-    else {
-      const slash = relative.lastIndexOf("/");
-      const parent = slash < 0 ? root : directories.get(relative.slice(0, slash));
-      const name = relative.slice(slash + 1);
-      const fd = createAt(parent, name, O_WRONLY | O_CREAT | O_EXCL, 0o755);
-      if (fd !== undefined) closeFast(fd);
-      chmodAt(parent, name, 0o755);
-    }
-    return lookUpInRoot(root, path, O_PATH);
-  } finally {
-    directories.clear();
   }
 }
 

@@ -17,6 +17,7 @@ const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_MNT_ID = 0x1000;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const EAGAIN = 11;
@@ -216,6 +217,11 @@ export function chmodAt(dirFd: number, name: string, mode: number): void {
   }
 }
 
+/** Permissions of an open file (not an O_PATH one). */
+export function chmodOf(fd: number, mode: number, name: string): void {
+  if (libc.fchmod(fd, mode) < 0) fail("fchmod", name);
+}
+
 /** Sets access and modification time of the name itself to the same moment. */
 export function setTimeAt(dirFd: number, name: string, seconds: number, nanos: number): void {
   if (libc.utimensat(dirFd, pass(name), timespecs(seconds, nanos), AT_SYMLINK_NOFOLLOW) < 0) fail("utimensat", name);
@@ -348,6 +354,13 @@ export function statAt(dirFd: number, name: string): FileFacts | undefined {
     devMajor: b.readUInt32LE(128),
     devMinor: b.readUInt32LE(132),
   };
+}
+
+/** Which mount an open path is on: the number that mountinfo has. Needs Linux 5.8. */
+export function mountIdOf(fd: number): number {
+  const result = libc.statx(fd, noBytes, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_MNT_ID, statBuffer);
+  if (result < 0) fail("statx", "");
+  return Number(statBuffer.readBigUInt64LE(144));
 }
 
 /** Where an open file has data: runs in bytes, in order. What lies between them is holes. */

@@ -31,15 +31,23 @@ const EINVAL = 22;
 const ENOENT = 2;
 // The same number on every architecture: it was added after the tables were joined.
 const SYS_open_tree = 428;
+const SYS_move_mount = 429;
+const SYS_mount_setattr = 442;
 const OPEN_TREE_CLONE = 1;
 const AT_FDCWD = -100;
 const AT_RECURSIVE = 0x8000;
+const AT_EMPTY_PATH = 0x1000;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+const MOUNT_ATTR_RDONLY = 1n;
 
 const libc = bindLibc({
   mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
   umount2: { args: ["ptr", "i32"], returns: "i32" },
-  syscall: { args: ["i64", "i64", "ptr", "i64"], returns: "i64" },
+  syscall: { args: ["i64", "i64", "ptr", "i64", "ptr", "i64"], returns: "i64" },
+  fchdir: { args: ["i32"], returns: "i32" },
 });
+const empty = cstring("");
 
 /** How a mount passes mounts on to its peers: mount_namespaces(7). */
 export type Propagation = "shared" | "slave" | "shared-slave" | "private" | "unbindable";
@@ -90,12 +98,35 @@ export function unmount(target: string, detach = false): boolean {
 }
 
 /**
- * open_tree(2): a copy of the mount at `path`, with all that is mounted below it, that is mounted nowhere. It goes with
- * the returned fd, an O_PATH one. Throws SyscallError.
+ * open_tree(2): a copy of the mount at `path`, with all that is mounted below it unless `recursive` is false, that is
+ * mounted nowhere. It goes with the returned fd, an O_PATH one. Throws SyscallError.
  */
-export function cloneMounts(path: string): number {
-  const flags = OPEN_TREE_CLONE | AT_RECURSIVE | O_CLOEXEC;
-  return check(Number(libc.syscall(SYS_open_tree, AT_FDCWD, cstring(path), flags)), "open_tree", path);
+export function cloneMounts(path: string, recursive = true): number {
+  const flags = OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | O_CLOEXEC;
+  return check(Number(libc.syscall(SYS_open_tree, AT_FDCWD, cstring(path), flags, null, 0)), "open_tree", path);
+}
+
+/** mount_setattr(2) for a copy of cloneMounts(). `propagation` is one of MS_PRIVATE, MS_SLAVE, MS_SHARED. Needs Linux 5.12. */
+export function setMountAttributes(
+  fd: number,
+  { readOnly, recursive, propagation }: { readOnly: boolean; recursive: boolean; propagation: number },
+): void {
+  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  const attributes = new BigUint64Array([readOnly ? MOUNT_ATTR_RDONLY : 0n, 0n, BigInt(propagation), 0n]);
+  const result = libc.syscall(SYS_mount_setattr, fd, empty, flags, attributes, attributes.byteLength);
+  check(Number(result), "mount_setattr");
+}
+
+/** move_mount(2): mounts a copy of cloneMounts() at an open path. Throws SyscallError. */
+export function attachMounts(fd: number, targetFd: number, name: string): void {
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  check(Number(libc.syscall(SYS_move_mount, fd, empty, targetFd, empty, flags)), "move_mount", name);
+}
+
+/** Takes a mount out of the tree that is at `name` in an open directory, which becomes the process' own. */
+export function unmountIn(dirFd: number, name: string): void {
+  check(libc.fchdir(dirFd), "fchdir", name);
+  if (!unmount(name, true)) throw new SyscallError("umount2", EINVAL, name);
 }
 
 /** All mounts of a process' mount namespace (default: our own), in the order they were made. */

@@ -6,6 +6,8 @@ import { closeSync, openSync } from "node:fs";
 import { bindLibc, check, SyscallError } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
+const CLONE_NEWNS = 0x00020000;
+const CLONE_FS = 0x00000200;
 
 const libc = bindLibc({
   unshare: { args: ["i32"], returns: "i32" },
@@ -47,6 +49,16 @@ export function insideNetworkNamespace<T>(fd: number, work: () => T): T {
 /** Opens the network namespace a process lives in. The caller closes the fd. Throws ENOENT where the process is gone. */
 export function openNetworkNamespace(pid: number): number {
   return openSync(`/proc/${pid}/ns/net`, "r");
+}
+
+/**
+ * Takes this thread into a mount namespace for good: its root is that of the namespace then. Only for processes that
+ * have nothing else to do.
+ */
+export function enterMountNamespace(fd: number): void {
+  // Other threads have to do without it.
+  check(libc.unshare(CLONE_FS), "unshare", "CLONE_FS");
+  check(libc.setns(fd, CLONE_NEWNS), "setns", "CLONE_NEWNS");
 }
 
 /** Left in a foreign namespace, every later socket would be made in the wrong place: better to stop at once. */

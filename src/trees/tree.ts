@@ -1,7 +1,7 @@
 /** Walking about in a tree of a stranger's files, by the fds of its directories. Names have one character per byte. */
 import { readdirSync } from "node:fs";
 import {
-  chmodAt,
+  chmodOf,
   closeFast,
   type FileFacts,
   lookUpInRoot,
@@ -13,7 +13,7 @@ import {
   xattrsAt,
   xattrsOf,
 } from "../kernel/at.ts";
-import { fdPath, O_DIRECTORY, O_PATH } from "../kernel/files.ts";
+import { fdPath, O_DIRECTORY, O_PATH, O_RDONLY } from "../kernel/files.ts";
 import { SyscallError } from "../kernel/libc.ts";
 
 const typeMask = 0o170000;
@@ -106,8 +106,9 @@ export class DirectoryCache {
     const base = path.slice(slash + 1);
     // A name that is taken and yet cannot be looked up is a symbolic link to nowhere.
     if (!mkdirAt(parent, base, 0o755)) throw new SyscallError("openat2", 2, textOf(path));
-    chmodAt(parent, base, 0o755);
-    const fd = openDirectoryAt(parent, base);
+    const fd = openAt(parent, base, O_RDONLY | O_DIRECTORY);
+    // Whatever the umask is.
+    chmodOf(fd, 0o755, base);
     this.#keep(path, fd);
     return fd;
   }

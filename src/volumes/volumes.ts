@@ -243,9 +243,10 @@ export class Volumes {
     this.#holders.set(name, holders.add(holder));
   }
 
-  /** Unmounts what `holder` alone has had. */
-  release(holder: string): void {
-    for (const [name, holders] of this.#holders) if (holders.delete(holder) && holders.size === 0) this.#unmount(name);
+  /** Unmounts what `holder` alone has had: all of it, or one volume. */
+  release(holder: string, only?: string): void {
+    for (const [name, holders] of this.#holders)
+      if ((only ?? name) === name && holders.delete(holder) && holders.size === 0) this.#unmount(name);
   }
 
   /** At start, when the holders of volumes are known again: unmounts all others. */

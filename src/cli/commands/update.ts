@@ -1,7 +1,8 @@
 import { containerPath } from "../../client/paths.ts";
 import type { FlagSpec, ParsedFlags } from "../../lib/flags.ts";
-import type { ContainerUpdateResponse } from "../../wire/engine-api.ts";
+import type { ContainerUpdateResponse, Mount } from "../../wire/engine-api.ts";
 import type { Command } from "../command.ts";
+import { parseMount } from "../mount-option.ts";
 import { parseBytes, parseCpus, parseRestartPolicy, parseSwapBytes } from "../option-values.ts";
 import { parsePorts } from "../port-option.ts";
 import { forEachContainer } from "./each-container.ts";
@@ -38,6 +39,8 @@ const updateFlags: FlagSpec[] = [
     usage: "Swap limit equal to memory plus swap: -1 to enable unlimited swap",
     parse: parseSwapBytes,
   },
+  { name: "mount-add", type: "list", own: true, usage: "Mount something, as by --mount of run", parse: parseMount },
+  { name: "mount-rm", type: "list", own: true, usage: "Unmount what is mounted at a path" },
   { name: "pids-limit", type: "int", usage: "Tune container pids limit (set -1 for unlimited)" },
   { name: "publish-add", type: "list", own: true, usage: "Publish a container's port(s) to the host" },
   { name: "publish-rm", type: "list", own: true, usage: "Take back published ports: [HOST:]CONTAINER[/PROTOCOL]" },
@@ -72,6 +75,8 @@ function updateBody(flags: ParsedFlags) {
   return {
     ...(Object.keys(bindings).length > 0 ? { PublishAdd: bindings } : {}),
     ...(publishRemove.length > 0 ? { PublishRemove: publishRemove } : {}),
+    ...(flags.has("mount-add") ? { MountAdd: flags.values<Mount>("mount-add") } : {}),
+    ...(flags.has("mount-rm") ? { MountRemove: flags.list("mount-rm") } : {}),
     BlkioWeight: flags.int("blkio-weight"),
     CpuShares: flags.int("cpu-shares"),
     CpuPeriod: flags.int("cpu-period"),
