@@ -61,6 +61,14 @@ test("the table is built, changed and removed", () => {
   expect(elements("ports6")).toBe("tcp . 2001:db8::1 . 6 : fd00::2 . 80");
   firewall.setForeignBridges(["podman0"]);
   expect(elements("foreign")).toBe('"podman0"');
+  // Daemons side by side follow each other's changes: what is there already is not written again.
+  const generation = nft.generation();
+  firewall.setForeignBridges(["podman0"]);
+  expect(nft.generation()).toBe(generation);
+  firewall.setForeignBridges(["docker0", "podman0"]);
+  expect(elements("foreign")).toBe('"docker0", "podman0"');
+  firewall.setForeignBridges(["podman0"]);
+  expect(elements("foreign")).toBe('"podman0"');
   expect(() => firewall.addPorts([port(9), port(4, "0.0.0.0", "10.0.0.3")])).toThrow("leads to 10.0.0.2 . 80 already");
   expect(elements("anywhere4")).toBe("tcp . 4 : 10.0.0.2 . 80");
   firewall.destroy();

@@ -131,7 +131,11 @@ export class Firewall {
   /** Tells which bridges other engines have, whose containers Brig's own shall only reach by published ports. */
   setForeignBridges(bridges: string[]): void {
     const before = [...this.#elements.values()].filter(({ set }) => set === "foreign");
-    this.#apply(foreignElements(bridges), before);
+    const now = foreignElements(bridges);
+    // Nothing is written that is there: two daemons that follow each other's changes would never come to an end.
+    const come = now.filter(({ key }) => !before.some((element) => element.key === key));
+    const gone = before.filter(({ key }) => !now.some((element) => element.key === key));
+    if (come.length + gone.length > 0) this.#apply(come, gone);
   }
 
   /** Puts the table back where others have taken it or rules of it away. Returns whether it had to. */
