@@ -275,11 +275,7 @@ export class Netlink {
         "veth",
       ),
     ];
-    const port: Attribute[] = [];
-    if (hairpin) port.push(hairpinMode);
-    if (isolated) port.push([IFLA_BRPORT_ISOLATED, u8(1)]);
-    if (port.length > 0) requests.push(bridgePort(name, port));
-    this.#socket.transact([...requests, ...upWithoutLinkLocal(name)]);
+    this.#socket.transact([...requests, ...portModes(name, { hairpin, isolated }), ...upWithoutLinkLocal(name)]);
   }
 
   /** Lets a bridge send frames back out of the port they came in by. */
@@ -342,8 +338,8 @@ export class Netlink {
     this.#socket.transact([createLink(name, attributes, kind.name)]);
   }
 
-  /** Makes a link a port of a bridge. */
-  setMaster(name: string, master: number): void {
+  /** Makes a link a port of a bridge. The modes are those of `VethPair`. */
+  setMaster(name: string, master: number, modes: Pick<VethPair, "hairpin" | "isolated">): void {
     this.#socket.transact([
       {
         type: RTM_NEWLINK,
@@ -354,6 +350,7 @@ export class Netlink {
         ],
         subject: `${name} on link ${master}`,
       },
+      ...portModes(name, modes),
       linkUp(name),
     ]);
   }
@@ -485,6 +482,13 @@ function createLink(name: string, attributes: Attribute[], kind: string): Reques
 }
 
 const hairpinMode: Attribute = [IFLA_BRPORT_MODE, u8(1)];
+
+function portModes(name: string, { hairpin, isolated }: Pick<VethPair, "hairpin" | "isolated">): Request[] {
+  const modes: Attribute[] = [];
+  if (hairpin) modes.push(hairpinMode);
+  if (isolated) modes.push([IFLA_BRPORT_ISOLATED, u8(1)]);
+  return modes.length === 0 ? [] : [bridgePort(name, modes)];
+}
 
 function bridgePort(name: string, settings: Attribute[]): Request {
   return {

@@ -99,9 +99,10 @@ export class BridgeNetwork implements NetworkDriver {
     this.#netlink.deleteLink(link);
   }
 
-  replug(attachments: Iterable<Attachment>): void {
-    for (const { link } of attachments)
-      if (this.#netlink.link(link) !== undefined) this.#netlink.setMaster(link, this.#bridge!.index);
+  replug(places: Iterable<{ attachment: Attachment; hairpin: boolean }>): void {
+    for (const { attachment, hairpin } of places)
+      if (this.#netlink.link(attachment.link) !== undefined)
+        this.#netlink.setMaster(attachment.link, this.#bridge!.index, { hairpin, isolated: this.#isolated });
   }
 
   gatewaysOf({ v4, v6 }: Attachment): Uint8Array[] {

@@ -20,8 +20,11 @@ export interface NetworkDriver {
   reflect(attachment: Attachment): void;
   /** Takes the interface away again; `inside` is the container's namespace. Idempotent. */
   unplug(attachment: Attachment, inside: Netlink): void;
-  /** Puts what belongs to running containers back where it was, after `up` had to make something anew. */
-  replug(attachments: Iterable<Attachment>): void;
+  /**
+   * Puts what belongs to running containers back where it was, after `up` had to make something anew. `hairpin`: whether
+   * a container may reach itself by a port of the host.
+   */
+  replug(places: Iterable<{ attachment: Attachment; hairpin: boolean }>): void;
   /** Where default routes through it lead, in the order IPv4, IPv6. */
   gatewaysOf(attachment: Attachment): InterfaceConfig["gateways"];
   /** Takes the host's side away. Idempotent. */

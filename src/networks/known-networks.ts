@@ -139,7 +139,10 @@ export class KnownNetworks {
   mend({ work, endpoints }: KnownNetwork): void {
     if (!(work instanceof BridgeNetwork) || work.intact) return;
     work.up();
-    work.replug([...endpoints.values()].flatMap(({ attachment }) => attachment ?? []));
+    const places = [...endpoints.values()].flatMap(({ attachment, publishing }) =>
+      attachment === undefined ? [] : { attachment, hairpin: (publishing?.ports.length ?? 0) > 0 },
+    );
+    work.replug(places);
   }
 
   /** Removes links that carry this daemon's mark, or are ports of its bridges, and that nobody owns any more. */
