@@ -19,7 +19,7 @@ const tests: Record<string, Test> = {
   label: hasLabel,
 };
 
-const booleans: Record<string, boolean> = { true: true, "1": true, t: true, false: false, "0": false, f: false };
+const booleans: Record<string, boolean> = { true: true, "1": true, false: false, "0": false };
 
 function hasLabel({ Labels = {} }: Network, value: string): boolean {
   const equals = value.indexOf("=");
@@ -39,7 +39,7 @@ export function networkFilter(
     if (!Object.hasOwn(tests, name)) throw invalidParameter(`invalid filter '${name}'`);
     for (const value of values)
       if (name === "type" && value !== "builtin" && value !== "custom")
-        throw invalidParameter(`invalid filter 'type=${value}'`);
+        throw invalidParameter(`invalid filter: 'type'='${value}'`);
   }
   const isDangling = ({ Id = "", Name = "" }: Network) =>
     !predefined.has(Name) && Object.keys(networks.inspect(Id).Containers).length === 0;
@@ -57,9 +57,10 @@ export function networkFilter(
 function danglingOf(filters: Filters): boolean | undefined {
   const values = filters.get("dangling") ?? [];
   if (values.length === 0) return undefined;
-  const [first] = values.map((value) => booleans[value]);
-  if (first === undefined || values.length > 1)
-    throw invalidParameter(`invalid filter 'dangling=[${values.join(" ")}]'`);
+  if (values.length > 1) throw invalidParameter('got more than one value for filter key "dangling"');
+  const [first] = values.map((value) => (Object.hasOwn(booleans, value) ? booleans[value] : undefined));
+  if (first === undefined)
+    throw invalidParameter(`invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")`);
   return first;
 }
 

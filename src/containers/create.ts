@@ -11,7 +11,7 @@ import { announce } from "./announce.ts";
 import { checkCreateRequest } from "./check-request.ts";
 import { Container } from "./container.ts";
 import { fillHostConfig } from "./fill-host-config.ts";
-import { splitLink } from "./links.ts";
+import { isOnDefaultNetwork, splitLink } from "./links.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { resolveMounts } from "./mounts.ts";
 import { generateName } from "./names.ts";
@@ -50,9 +50,12 @@ export async function createContainer(
   const config = mergeConfig(request.config, image.config);
   const hostConfig = fillHostConfig(request.hostConfig, settings.hostConfigDefaults);
   const networkMode = hostConfig.NetworkMode ?? "bridge";
+  if (networkMode === "container:")
+    throw invalidParameter("Invalid network mode: invalid container format container:<name|id>");
   for (const mode of [networkMode, hostConfig.PidMode, hostConfig.IpcMode])
     if (mode?.startsWith("container:")) findOther(rooms, mode.slice("container:".length));
-  for (const link of hostConfig.Links ?? []) findLinked(rooms, link);
+  // On other networks a link is a name, for whoever has it at the time.
+  if (isOnDefaultNetwork(hostConfig)) for (const link of hostConfig.Links ?? []) findLinked(rooms, link);
   // Clients call the default network by a name of their own.
   const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
   const endpoints: Record<string, EndpointSettings> = onDefault === undefined ? named : { bridge: onDefault, ...named };

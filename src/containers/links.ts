@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { conflict } from "../lib/errors.ts";
 import type { LinkedPorts } from "../networks/networks.ts";
 import { exposedPorts } from "../networks/record.ts";
+import type { HostConfig } from "../wire/engine-api.ts";
 import type { Container } from "./container.ts";
 import { etcFile } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -23,7 +24,7 @@ export interface ContainerLink {
 /** The links of a container on the default network. Throws where a linked container does not run, unless `onlyRunning`. */
 export function linksOf(rooms: Rooms, record: ContainerRecord, { onlyRunning = false } = {}): ContainerLink[] {
   const { hostConfig, name } = record;
-  if (!isOnDefaultNetwork(record)) return [];
+  if (!isOnDefaultNetwork(hostConfig)) return [];
   return (hostConfig.Links ?? []).flatMap((link) => {
     const [target, alias] = splitLink(link);
     const child = rooms.store.find(target);
@@ -105,8 +106,9 @@ export function establishLinks(rooms: Rooms, { id }: Container, links: Container
   rooms.networks.setLinks(id, linkedPorts(links));
 }
 
-function isOnDefaultNetwork({ hostConfig }: ContainerRecord): boolean {
-  return ["", "default", "bridge"].includes(hostConfig.NetworkMode ?? "");
+/** Whether the default network is the one a container is run with. */
+export function isOnDefaultNetwork({ NetworkMode }: HostConfig): boolean {
+  return ["", "default", "bridge"].includes(NetworkMode ?? "");
 }
 
 /** Docker's, in its order. */

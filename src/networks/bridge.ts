@@ -44,7 +44,7 @@ export interface Bridge {
 /** Brings a bridge to what it should be, creating it where it is not there. */
 export function bringUpBridge(netlink: Netlink, { name, mtu, alias, addresses }: BridgeSpec): Bridge {
   let link = netlink.link(name);
-  if (link !== undefined && link.kind !== "bridge") throw systemError(`${name} is there already and is not a bridge`);
+  if (link !== undefined && link.kind !== "bridge") throw systemError(`existing interface ${name} is not a bridge`);
   if (link === undefined) {
     netlink.createBridge(name, randomMac(), mtu, alias);
     link = netlink.link(name);

@@ -42,9 +42,9 @@ export function defineNetwork(
     throw forbidden("cannot create a swarm scoped network when swarm is not active");
   const config = (request.IPAM?.Config ?? []) as PoolRecord[];
   checkPools(config);
-  const driver = isTemplate ? (request.Driver ?? "") : request.Driver || "bridge";
+  const driver = isTemplate ? "null" : request.Driver || "bridge";
   const record: NetworkRecord = {
-    driver: (driver === "" ? "null" : driver) as NetworkDriver,
+    driver: driver as NetworkDriver,
     created,
     enableIPv4: request.EnableIPv4 ?? true,
     enableIPv6: request.EnableIPv6 ?? false,
@@ -175,11 +175,13 @@ function checkComplete(record: NetworkRecord): void {
         `gateway (${record.ipam.config.find(({ Subnet }) => Subnet === formatSubnet(subnet))?.Gateway})`,
       );
     if (gateway !== undefined) taken.add(gateway.value);
-    for (const { name, address } of auxiliary)
+    for (const { name, address } of auxiliary) {
       if (taken.has(address.value))
         throw addressInUse(
           `secondary ip address (${name}:${ipam.config.flatMap(({ AuxiliaryAddresses }) => AuxiliaryAddresses?.[name] ?? []).join()})`,
         );
+      taken.add(address.value);
+    }
   }
   if (driver !== "bridge") {
     stackedOptions(record);

@@ -56,7 +56,7 @@ export function networkShape(
     IPAM: {
       Driver: ipam.driver,
       Options: ipam.options as never,
-      Config: ipam.config.length === 0 && !record.configOnly ? (null as never) : ipam.config,
+      Config: ipam.config.length === 0 ? (null as never) : ipam.config,
     },
     Internal: record.internal,
     Attachable: record.attachable,

@@ -43,7 +43,7 @@ import { PublishedPorts } from "./published-ports.ts";
 import { type Endpoint, type EndpointRecord, exposedPorts, type PublishedPort } from "./record.ts";
 import { bringLoopbackUp, plugIn, unplug } from "./sandbox.ts";
 import type { NetworkOptions } from "./settings.ts";
-import { builtinName, type ConfigWithMac, checkEndpoint, checkNetworking } from "./validate.ts";
+import { builtinName, type ConfigWithMac, checkEndpoint, checkNetworking, type EndpointRules } from "./validate.ts";
 
 /** Where network events go. */
 export interface EventSink {
@@ -121,6 +121,8 @@ export class Networks {
   #names!: ContainerNames;
   #filter: PacketFilter | undefined;
   #watch: NodeJS.Timeout | undefined;
+  /** What could not be mended the last time, and why. */
+  readonly #unmended = new Map<string, string>();
 
   constructor({ db, events, settings, warn }: NetworksInput) {
     this.#db = db;
@@ -144,15 +146,17 @@ export class Networks {
     const links = [...this.#occupancies.values()].flatMap(({ endpoints }) => endpoints);
     networks.removeStrayLinks(links.flatMap(({ attachment }) => attachment?.link ?? []));
     if (networks.all().some(({ work }) => work?.filtered !== undefined)) this.#startFilter();
-    this.#watch = setInterval(() => this.#look(), watchIntervalMs);
+    this.#watch = setInterval(() => this.mend(), watchIntervalMs);
     this.#watch.unref();
   }
 
   /** Refuses at creation what can be known to be wrong then. Throws Docker's sentences. */
   check(hostConfig: HostConfig, networkingConfig: NetworkingConfig | undefined, config: ConfigWithMac): void {
-    checkNetworking(hostConfig, networkingConfig, config);
-    for (const [name, settings] of Object.entries(networkingConfig?.EndpointsConfig ?? {}))
-      this.#checkPlace(this.#networks.lookUp(builtinName(name)), settings ?? {});
+    checkNetworking(hostConfig, networkingConfig, config, (name) => {
+      const network = this.#networks.lookUp(name);
+      return network && rulesOf(network);
+    });
+    for (const settings of Object.values(networkingConfig?.EndpointsConfig ?? {})) checkDriverOptions(settings ?? {});
   }
 
   /** POST /networks/create. Throws Docker's sentences; nothing is left behind then. */
@@ -185,7 +189,7 @@ export class Networks {
         `error while removing network: network ${network.name} has active endpoints (name:${JSON.stringify(user.containerName)} id:${JSON.stringify(user.id.slice(0, 12))})`,
       );
     if (network.configOnly && this.#networks.all().some(({ configFrom }) => configFrom === network.name))
-      throw forbidden(`configuration network ${JSON.stringify(network.name)} is in use`);
+      throw forbidden(`error while removing network: configuration network ${JSON.stringify(network.name)} is in use`);
     this.#forget(network);
     this.#publishNetwork("destroy", network);
   }
@@ -294,7 +298,8 @@ export class Networks {
   /** Refuses what can be known before a container is put on a network, running or not. Throws Docker's sentences. */
   checkConnect({ containerId, name }: NetworkedContainer, nameOrId: string, settings: EndpointSettings): void {
     const network = this.#networks.find(nameOrId);
-    this.#checkPlace(network, settings);
+    checkDriverOptions(settings);
+    checkEndpoint(settings, rulesOf(network));
     if (this.#occupancies.get(containerId)?.endpoints.some(({ networkId }) => networkId === network.id))
       throw forbidden(`endpoint with name ${name} already exists in network ${network.name}`);
   }
@@ -421,8 +426,9 @@ export class Networks {
 
   /** Puts back now what others have changed on the host; this is done every second by itself. */
   mend(): void {
-    for (const network of this.#networks.all()) this.#networks.mend(network);
-    this.#filter?.mend();
+    for (const network of this.#networks.all())
+      this.#attempt(`network ${network.name}`, () => this.#networks.mend(network));
+    this.#attempt("the packet filter", () => this.#filter?.mend());
   }
 
   /** The daemon stops; containers stay connected and their ports published. */
@@ -493,7 +499,7 @@ export class Networks {
         name === "bridge" && this.#networks.byName("bridge") === undefined
           ? this.#networks.find("none")
           : this.#networks.find(name);
-      if (network.configOnly) throw forbidden(`configuration network ${network.name} cannot have containers`);
+      if (network.configOnly) throw forbidden("cannot create endpoint on configuration-only network");
       if (!found.has(network)) found.set(network, settings);
     }
     return found;
@@ -574,17 +580,6 @@ export class Networks {
     network.endpoints.delete(endpoint.id);
     this.#names.withdraw(endpoint);
     if (endpoint.attachment !== undefined) network.addresses.release(endpoint.attachment);
-  }
-
-  #checkPlace(network: KnownNetwork | undefined, settings: EndpointSettings): void {
-    wantedInterfaceName(settings);
-    endpointSysctls(settings, "eth0");
-    if (network === undefined) return;
-    checkEndpoint(network.name, settings, {
-      isPredefined: isPredefined(network.name),
-      hasOwnSubnets: network.ownSubnets,
-      subnets: poolsOf(network).map(({ subnet }) => subnet),
-    });
   }
 
   #shape(network: KnownNetwork): Network {
@@ -686,13 +681,32 @@ export class Networks {
       this.#filter?.removeNetwork(work.filtered.bridge);
   }
 
-  #look(): void {
+  /** Mends one thing. What cannot be mended is told once, not every second. */
+  #attempt(subject: string, work: () => void): void {
     try {
-      this.mend();
+      work();
+      this.#unmended.delete(subject);
     } catch (error) {
-      this.#warn(`what others have changed of Brig's networks could not be mended: ${messageOf(error)}`);
+      const message = messageOf(error);
+      if (this.#unmended.get(subject) === message) return;
+      this.#unmended.set(subject, message);
+      this.#warn(`what others have changed of ${subject} could not be mended: ${message}`);
     }
   }
+}
+
+/** What of a network decides which settings an endpoint may have. */
+function rulesOf(network: KnownNetwork): EndpointRules {
+  return {
+    isPredefined: isPredefined(network.name),
+    hasOwnSubnets: network.ownSubnets,
+    subnets: poolsOf(network).map(({ subnet }) => subnet),
+  };
+}
+
+function checkDriverOptions(settings: EndpointSettings): void {
+  wantedInterfaceName(settings);
+  endpointSysctls(settings, "eth0");
 }
 
 /** The networks of a container by name, the one it was run with first, the others by name. */

@@ -103,6 +103,7 @@ export function stackedOptions({ driver, options }: Pick<NetworkRecord, "driver"
     return value;
   };
   const parent = options.parent || undefined;
+  if (parent === "lo") throw systemError(`loopback interface is not a valid ${driver} parent link`);
   const common = { parent, mtu: mtuOption(options), interfacePrefix: interfacePrefix(options) };
   if (driver === "macvlan")
     return { ...common, mode: choose("macvlan_mode", macvlanModes, "bridge", "macvlan mode"), flags: 0, layer3: false };

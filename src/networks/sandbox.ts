@@ -16,11 +16,17 @@ export interface Place {
 
 const familyOf = (gateway: Gateway): Family => (typeof gateway === "number" ? gateway : gateway.length === 4 ? 4 : 6);
 
-/** Docker's order of a container's networks, where only one can have what is asked for: by priority, then by name. */
-export function byPriority<T extends { endpoint: Endpoint }>(places: T[]): T[] {
-  const priority = ({ endpoint }: T) => endpoint.requested.GwPriority ?? 0;
+/**
+ * Docker's order of a container's networks, where only one can have what is asked for: by priority, then those that lead
+ * out by both families, by IPv6, by IPv4, then by name.
+ */
+export function byPriority(places: Place[]): Place[] {
+  const priority = ({ endpoint }: Place) => endpoint.requested.GwPriority ?? 0;
+  const ways = ({ driver, attachment }: Place) =>
+    driver.gatewaysOf(attachment).reduce((sum, gateway) => sum + (familyOf(gateway) === 6 ? 2 : 1), 0);
   return [...places].sort(
-    (a, b) => priority(b) - priority(a) || (a.endpoint.networkName < b.endpoint.networkName ? -1 : 1),
+    (a, b) =>
+      priority(b) - priority(a) || ways(b) - ways(a) || (a.endpoint.networkName < b.endpoint.networkName ? -1 : 1),
   );
 }
 

@@ -3,7 +3,7 @@ import type { EndpointSettings, HostConfig } from "../wire/engine-api.ts";
 import { type ConfigWithMac, checkNetworking } from "./validate.ts";
 
 function check(hostConfig: HostConfig, config: ConfigWithMac = {}, endpoints: Record<string, EndpointSettings> = {}) {
-  return () => checkNetworking(hostConfig, { EndpointsConfig: endpoints }, config);
+  return () => checkNetworking(hostConfig, { EndpointsConfig: endpoints }, config, () => undefined);
 }
 
 test("Docker's sentences for the namespace of another container", () => {

@@ -1,8 +1,8 @@
 /** What of a container's network configuration can be refused when it is created. The sentences are Docker's. */
 import { isIPv4 } from "node:net";
-import { invalidParameter } from "../lib/errors.ts";
+import { invalidParameter, messageOf } from "../lib/errors.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig } from "../wire/engine-api.ts";
-import { contains, parseAddress, type Subnet } from "./addresses.ts";
+import { contains, type Family, parseAddress, type Subnet } from "./addresses.ts";
 import { isPredefined } from "./definition.ts";
 import { parseExtraHost } from "./files.ts";
 import { publishRequests } from "./ports.ts";
@@ -12,25 +12,40 @@ export type ConfigWithMac = ContainerConfig & { MacAddress?: string };
 
 const undefinedBehavior = "This would result in undefined behavior";
 
-/** Throws `invalidParameter` with Docker's sentence for the first thing that is wrong. */
+/**
+ * Throws `invalidParameter` with Docker's sentence for the first thing that is wrong. `rulesOf` knows what holds on a
+ * network that is there.
+ */
 export function checkNetworking(
   hostConfig: HostConfig,
   networkingConfig: NetworkingConfig | undefined,
   config: ConfigWithMac,
+  rulesOf: (network: string) => EndpointRules | undefined,
 ): void {
   const mode = hostConfig.NetworkMode ?? "";
   checkMode(mode, hostConfig, config);
   for (const extraHost of hostConfig.ExtraHosts ?? []) parseExtraHost(extraHost);
   publishRequests(config, hostConfig);
   const endpoints = networkingConfig?.EndpointsConfig ?? {};
-  if (config.MacAddress !== undefined && config.MacAddress !== "") checkMac(config.MacAddress, builtinName(mode));
+  if (config.MacAddress !== undefined && config.MacAddress !== "")
+    concerning(builtinName(mode), () => checkMac(config.MacAddress!));
   for (const [name, settings] of Object.entries(endpoints)) {
     const network = builtinName(name);
-    checkEndpoint(network, settings ?? {}, {
-      isPredefined: isPredefined(network),
+    const rules = rulesOf(network) ?? {
+      isPredefined: isPredefined(network) || network.startsWith("container:"),
       hasOwnSubnets: !isPredefined(network),
       subnets: undefined,
-    });
+    };
+    concerning(network, () => checkEndpoint(settings ?? {}, rules));
+  }
+}
+
+/** Puts the network's name before what is refused, as at creation. */
+function concerning(network: string, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    throw invalidParameter(`invalid config for network ${network}: ${messageOf(error)}`);
   }
 }
 
@@ -71,8 +86,8 @@ export interface EndpointRules {
 }
 
 /** Throws `invalidParameter` with all that is wrong with an endpoint's settings, in Docker's sentences. */
-export function checkEndpoint(name: string, settings: EndpointSettings, rules: EndpointRules): void {
-  if (settings.MacAddress !== undefined && settings.MacAddress !== "") checkMac(settings.MacAddress, name);
+export function checkEndpoint(settings: EndpointSettings, rules: EndpointRules): void {
+  if (settings.MacAddress !== undefined && settings.MacAddress !== "") checkMac(settings.MacAddress);
   const { IPv4Address = "", IPv6Address = "", LinkLocalIPs } = settings.IPAMConfig ?? {};
   const problems: string[] = [];
   const addressed = IPv4Address !== "" || IPv6Address !== "";
@@ -85,23 +100,27 @@ export function checkEndpoint(name: string, settings: EndpointSettings, rules: E
     problems.push(`invalid IPv6 address: ${IPv6Address}`);
   for (const address of LinkLocalIPs ?? [])
     if (parseAddress(address) === undefined) problems.push(`invalid link-local IP address: ${address}`);
-  if (addressed && !rules.hasOwnSubnets)
-    problems.push(
-      "user specified IP address is supported only when connecting to networks with user configured subnets",
-    );
-  else if (rules.subnets !== undefined)
-    for (const text of [IPv4Address, IPv6Address]) {
-      const address = parseAddress(text);
-      if (address !== undefined && !rules.subnets.some((subnet) => contains(subnet, address)))
-        problems.push(`no configured subnet or ip-range contain the IP address ${text}`);
-    }
+  for (const [family, text] of [
+    [4, IPv4Address],
+    [6, IPv6Address],
+  ] as const)
+    if (text !== "") problems.push(...placeProblem(text, family, rules));
   if (problems.length === 0) return;
   const list = problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");
-  throw invalidParameter(`invalid config for network ${name}: invalid endpoint settings:\n${list}`);
+  throw invalidParameter(`invalid endpoint settings:\n${list}`);
 }
 
-function checkMac(mac: string, network: string): void {
-  if (!isMac(mac)) throw invalidParameter(`invalid config for network ${network}: invalid MAC address ${mac}`);
+function placeProblem(text: string, family: Family, { hasOwnSubnets, subnets }: EndpointRules): string[] {
+  const own = subnets?.filter((subnet) => subnet.family === family);
+  if (!hasOwnSubnets || own?.length === 0)
+    return ["user specified IP address is supported only when connecting to networks with user configured subnets"];
+  const address = parseAddress(text);
+  if (own === undefined || own.some((subnet) => address !== undefined && contains(subnet, address))) return [];
+  return [`no configured subnet or ip-range contain the IP address ${text}`];
+}
+
+function checkMac(mac: string): void {
+  if (!isMac(mac)) throw invalidParameter(`invalid MAC address ${mac}`);
 }
 
 /** Colons or dashes, as Docker takes them; the all-zero and multicast ones belong to no container. */
