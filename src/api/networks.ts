@@ -56,7 +56,7 @@ export function networkRoutes({ networks, containers }: ApiRooms): Route[] {
       path: "/networks/{id}/disconnect",
       async handle(exchange) {
         const body = await exchange.body(networkDisconnectBody);
-        await containers.disconnect(body?.Container ?? "", exchange.name);
+        await containers.disconnect(body?.Container ?? "", exchange.name, body?.Force ?? false);
         exchange.empty(200);
       },
     },

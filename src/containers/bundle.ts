@@ -9,6 +9,7 @@ import { hostFacts } from "../runtime/host-facts.ts";
 import type { OciMount, OciSpec } from "../runtime/oci.ts";
 import { buildSpec } from "../runtime/spec.ts";
 import { resolveUser } from "../runtime/user.ts";
+import type { EndpointSettings } from "../wire/engine-api.ts";
 import type { Container } from "./container.ts";
 import { type ContainerLink, linkEnvironment, linkLines, linksOf } from "./links.ts";
 import type { MountStage } from "./mount-stage.ts";
@@ -105,6 +106,13 @@ function shmPath(rooms: Rooms, { id, hostConfig }: ContainerRecord): string | un
   return path;
 }
 
+/** The addresses of a container that runs, as its /etc/hosts has them. */
+export function ownAddresses(endpoints: Record<string, EndpointSettings>): string[] {
+  return Object.values(endpoints).flatMap(({ IPAddress, GlobalIPv6Address }) =>
+    [IPAddress, GlobalIPv6Address].flatMap((address) => address || []),
+  );
+}
+
 function writeEtcFiles(
   rooms: Rooms,
   { id, config, hostConfig }: ContainerRecord,
@@ -115,16 +123,12 @@ function writeEtcFiles(
   const hostNetwork = sandbox?.namespacePath === undefined;
   const hostname = config.Hostname ?? "";
   const domainname = config.Domainname ?? "";
-  const endpoints = Object.values(sandbox?.endpoints ?? {});
-  const addresses = endpoints.flatMap(({ IPAddress, GlobalIPv6Address }) =>
-    [IPAddress, GlobalIPv6Address].flatMap((address) => address || []),
-  );
   writeFileSync(
     etcFile(settings, id, "hosts"),
     hostsFile({
       hostname,
       domainname,
-      addresses,
+      addresses: ownAddresses(sandbox?.endpoints ?? {}),
       extraHosts: hostConfig.ExtraHosts ?? [],
       hostGateways: networks.hostGateways,
       links: linkLines(links),

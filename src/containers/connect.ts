@@ -1,10 +1,12 @@
 /** connect and disconnect: a container's networks, while it runs and while it does not. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { processStartTime } from "../kernel/process.ts";
-import { forbidden, invalidParameter } from "../lib/errors.ts";
+import { BrigError, forbidden, invalidParameter, notFound } from "../lib/errors.ts";
+import { hostsWithAddresses } from "../networks/files.ts";
 import type { LiveContainer, NetworkedContainer } from "../networks/networks.ts";
 import { keptFdsStart } from "../runtime/conmon.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
+import { ownAddresses } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { etcFile } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
@@ -36,8 +38,8 @@ export function connectContainer(
     if (known !== undefined) throw forbidden(`endpoint with name ${record.name} already exists in network ${name}`);
     rooms.networks.checkConnect(subject, name, settings);
     if (container.running) {
-      const resolvConf = rooms.networks.connect(subject, record.state.pid, name, settings);
-      if (resolvConf !== undefined) renewResolvConf(rooms, container, resolvConf);
+      rooms.networks.connect(subject, record.state.pid, name, settings);
+      renewEtcFiles(rooms, container);
     }
     record.endpoints[name] = settings;
     // Docker's: a container that has left its only network belongs to the next one it comes to.
@@ -47,26 +49,69 @@ export function connectContainer(
   });
 }
 
-/** POST /networks/{id}/disconnect. Throws where the container is not on it. */
-export function disconnectContainer(rooms: Rooms, container: Container, nameOrId: string): Promise<void> {
+/**
+ * POST /networks/{id}/disconnect. Throws where the container is not on it. Of a container that does not run, and with
+ * `force`, the network may be one that is not there any more.
+ */
+export function disconnectContainer(
+  rooms: Rooms,
+  container: Container,
+  nameOrId: string,
+  force: boolean,
+): Promise<void> {
   return container.lock.run(async () => {
     const { record, id } = container;
-    const { name } = rooms.networks.resolve(nameOrId);
+    const name = nameOf(rooms, nameOrId);
+    if (name === undefined && container.running && !force) throw notFound(`network ${nameOrId} not found`);
     checkAlive(container);
-    const key = keyOf(rooms, container, name);
-    if (key === undefined) throw forbidden(`container ${id} is not connected to network ${name}`);
+    const key = keyOf(rooms, container, name ?? nameOrId);
+    if (key === undefined)
+      throw forbidden(
+        container.running
+          ? `container ${id} is not connected to network ${name ?? nameOrId}`
+          : `container ${id} is not connected to the network ${name ?? nameOrId}`,
+      );
     if (name === "host")
       throw forbidden("container cannot be disconnected from host network or connected to host network");
-    if (container.running) rooms.networks.disconnect(id, record.state.pid, name);
+    if (container.running && name !== undefined) {
+      // Before: a daemon that is killed in between adds what is missing when it is back, and takes nothing away.
+      renewHosts(rooms, container, name);
+      rooms.networks.disconnect(id, record.state.pid, name);
+    }
     delete record.endpoints[key];
     rooms.store.save(container);
   });
 }
 
-/** In place, because it is mounted in the container. What somebody has written there himself stays. */
-function renewResolvConf({ settings }: Rooms, { id }: Container, { was, is }: { was: string; is: string }): void {
-  const path = etcFile(settings, id, "resolv.conf");
-  if (readFileSync(path, "utf8") === was) writeFileSync(path, is);
+function nameOf({ networks }: Rooms, nameOrId: string): string | undefined {
+  try {
+    return networks.resolve(nameOrId).name;
+  } catch (error) {
+    if (error instanceof BrigError && error.kind === "notFound") return undefined;
+    throw error;
+  }
+}
+
+/** What a running container has in /etc follows its networks; what somebody has written there himself stays. */
+export function renewEtcFiles(rooms: Rooms, container: Container): void {
+  renewHosts(rooms, container);
+  const renewal = rooms.networks.resolvConfOf(networked(container));
+  if (renewal === undefined) return;
+  const path = etcFile(rooms.settings, container.id, "resolv.conf");
+  // In place, because it is mounted in the container.
+  if (renewal.before.includes(readFileSync(path, "utf8"))) writeFileSync(path, renewal.now);
+}
+
+/** `leaving`: a network the container is still on. */
+function renewHosts({ networks, settings }: Rooms, { id, record }: Container, leaving = ""): void {
+  const { Networks = {} } = networks.settingsOf(id, record.state.pid, record);
+  const { [leaving]: left, ...kept } = Networks;
+  const path = etcFile(settings, id, "hosts");
+  const content = readFileSync(path, "utf8");
+  const names = { hostname: record.config.Hostname ?? "", domainname: record.config.Domainname ?? "" };
+  const gone = left === undefined ? [] : ownAddresses({ left });
+  const renewed = hostsWithAddresses(content, names, { gone, come: ownAddresses(kept) });
+  if (renewed !== content) writeFileSync(path, renewed);
 }
 
 /** A container as its networks know it. */
@@ -83,14 +128,7 @@ export function liveOnNetworks(container: Container): LiveContainer {
 
 /** Under which name or id a container asked for a network; undefined where it did not. */
 function keyOf(rooms: Rooms, { record }: Container, name: string): string | undefined {
-  return Object.keys(record.endpoints).find((key) => {
-    if (key === name) return true;
-    try {
-      return rooms.networks.resolve(key).name === name;
-    } catch {
-      return false;
-    }
-  });
+  return Object.keys(record.endpoints).find((key) => key === name || nameOf(rooms, key) === name);
 }
 
 function checkAlive({ record, id }: Container): void {

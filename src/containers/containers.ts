@@ -162,8 +162,8 @@ export class Containers {
     return connectContainer(this.#rooms, this.find(nameOrId), network, settings);
   }
 
-  disconnect(nameOrId: string, network: string): Promise<void> {
-    return disconnectContainer(this.#rooms, this.find(nameOrId), network);
+  disconnect(nameOrId: string, network: string, force: boolean): Promise<void> {
+    return disconnectContainer(this.#rooms, this.find(nameOrId), network, force);
   }
 
   prune(filters: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }> {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import { formatRfc3339Nano } from "../lib/time.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { renewEtcFiles } from "./connect.ts";
 import type { Container } from "./container.ts";
 import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
 import { establishLinks, linksOf } from "./links.ts";
@@ -107,6 +108,11 @@ export async function settle(
     watchLogSize(rooms, container);
     rooms.networks.rename(container.id, container.name);
     followNetworks(rooms, container);
+    try {
+      if (rooms.networks.placesOf(container.id) !== undefined) renewEtcFiles(rooms, container);
+    } catch (error) {
+      warn(`files in /etc of container ${container.name} may tell of networks it had: ${messageOf(error)}`);
+    }
     try {
       establishLinks(rooms, container, linksOf(rooms, container.record, { onlyRunning: true }));
     } catch (error) {

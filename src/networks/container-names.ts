@@ -97,13 +97,16 @@ export class ContainerNames {
   }
 
   /** Content of the /etc/resolv.conf of a container without a name server of its own. */
-  plainResolvConf({ endpoints }: Occupancy, hostConfig: HostConfig): string {
-    return resolvConf({
-      ...this.#nameSettings(hostConfig),
-      host: hostResolvConf(),
-      hostNetwork: endpoints.some(({ networkName }) => networkName === "host"),
-      ipv6: endpoints.some(({ attachment }) => attachment?.v6 !== undefined),
-    });
+  plainResolvConf(
+    hostConfig: HostConfig,
+    { hostNetwork = false, ipv6 }: { hostNetwork?: boolean; ipv6: boolean },
+  ): string {
+    return resolvConf({ ...this.#nameSettings(hostConfig), host: hostResolvConf(), hostNetwork, ipv6 });
+  }
+
+  /** That of one with a name server. */
+  resolvConf(hostConfig: HostConfig): string {
+    return this.#resolver(hostConfig).content;
   }
 
   #giveSockets(occupancy: Occupancy, containerId: string): void {

@@ -54,9 +54,28 @@ export function hostsFile({
     for (const target of address === "host-gateway" ? hostGateways : [address]) lines.push(`${target}\t${name}`);
   }
   for (const { address, names } of links ?? []) lines.push(`${address}\t${names.map(word).join(" ")}`);
-  const own = domainname === "" ? word(hostname) : `${word(`${hostname}.${domainname}`)} ${word(hostname)}`;
-  for (const address of addresses) lines.push(`${address}\t${own}`);
+  for (const address of addresses) lines.push(ownLine(address, { hostname, domainname }));
   return `${lines.join("\n")}\n`;
+}
+
+/** What a container is called. */
+type OwnNames = Pick<HostsInput, "hostname" | "domainname">;
+
+function ownLine(address: string, { hostname, domainname }: OwnNames): string {
+  const own = domainname === "" ? word(hostname) : `${word(`${hostname}.${domainname}`)} ${word(hostname)}`;
+  return `${address}\t${own}`;
+}
+
+/** Content of /etc/hosts of a container that has lost addresses, or got some. All other lines stay as they are. */
+export function hostsWithAddresses(
+  content: string,
+  names: OwnNames,
+  { gone = [], come = [] }: { gone?: string[]; come?: string[] },
+): string {
+  const unwanted = new Set(gone.map((address) => ownLine(address, names)));
+  const lines = content.split("\n").filter((line) => !unwanted.has(line));
+  const missing = come.map((address) => ownLine(address, names)).filter((line) => !lines.includes(line));
+  return missing.length === 0 ? lines.join("\n") : `${lines.join("\n").replace(/\n*$/, "\n")}${missing.join("\n")}\n`;
 }
 
 /** Splits `name:address`. Throws Docker's sentences. */

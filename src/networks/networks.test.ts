@@ -83,7 +83,7 @@ const containers: Container[] = [];
 function run(
   hostConfig: HostConfig = {},
   config: ContainerConfig = {},
-  endpoints: Record<string, EndpointSettings> = {},
+  endpoints: Record<string, EndpointSettings> = { [hostConfig.NetworkMode ?? "bridge"]: {} },
 ): Container {
   const id = `container${++count}`;
   const sandbox = networks.open({ containerId: id, name: id, config, hostConfig, endpoints });
@@ -390,7 +390,7 @@ describe("recovery", () => {
     closeSync(namespace);
     expect(await ask(outsideHost, 41980, outsideFd)).toBe(`hello from ${outsider}`);
     expect(() => holdPort("tcp", new Uint8Array(4), 41980)).toThrow("Address already in use");
-    const idle = networks.settingsOf(gone.id, 0, { hostConfig: {}, endpoints: {} }).Networks;
+    const idle = networks.settingsOf(gone.id, 0, { hostConfig: {}, endpoints: { bridge: {} } }).Networks;
     expect(idle).toMatchObject({ bridge: { EndpointID: "", IPAddress: "" } });
     expect(nft.run("list ruleset")).not.toContain("41981");
     const b = run();

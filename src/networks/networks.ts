@@ -138,7 +138,10 @@ export class Networks {
   start(live: LiveContainer[]): void {
     const options = this.#options;
     const networks = new KnownNetworks(this.#db, options, this.#warn);
-    const save = (endpoint: Endpoint) => this.#save(endpoint);
+    const save = (...endpoints: Endpoint[]) =>
+      this.#db.transaction(() => {
+        for (const endpoint of endpoints) this.#save(endpoint);
+      });
     this.#networks = networks;
     this.#ports = new PublishedPorts({ networks, options, filter: () => this.#filter, save, warn: this.#warn });
     this.#names = new ContainerNames(networks, options, this.#warn);
@@ -245,21 +248,12 @@ export class Networks {
     if (occupancy.isConnected) for (const endpoint of occupancy.endpoints) this.#publish("disconnect", endpoint);
   }
 
-  /**
-   * Puts a running container on one more network. `pid` is its first process. Throws Docker's sentences. Returns what
-   * its /etc/resolv.conf was made as, and is to be, where it has a name server from now on.
-   */
-  connect(
-    container: NetworkedContainer,
-    pid: number,
-    nameOrId: string,
-    settings: EndpointSettings,
-  ): { was: string; is: string } | undefined {
+  /** Puts a running container on one more network. `pid` is its first process. Throws Docker's sentences. */
+  connect(container: NetworkedContainer, pid: number, nameOrId: string, settings: EndpointSettings): void {
     const network = this.#networks.find(nameOrId);
     const occupancy = this.#occupancies.get(container.containerId);
     if (occupancy === undefined) throw systemError(`container ${container.containerId} has no network namespace`);
     this.checkConnect(container, nameOrId, settings);
-    const was = this.#names.plainResolvConf(occupancy, container.hostConfig);
     const fd = openNetworkNamespace(pid);
     try {
       const endpoint = this.#settle(occupancy, network, settings, container);
@@ -285,14 +279,22 @@ export class Networks {
       this.#publish("connect", endpoint);
       if (this.#names.serves(container.containerId)) this.#names.follow(occupancy, container.containerId);
       else if (hasNames(occupancy)) {
-        const is = this.#names.prepare(occupancy, container.hostConfig, fd);
+        this.#names.prepare(occupancy, container.hostConfig, fd);
         this.#names.serve(occupancy, container.containerId, fd);
-        return { was, is };
       }
-      return undefined;
     } finally {
       closeSync(fd);
     }
+  }
+
+  /**
+   * What the /etc/resolv.conf of a running container is to be, and what it may have been made as before it had a name
+   * server; undefined where it has none.
+   */
+  resolvConfOf({ containerId, hostConfig }: NetworkedContainer): { before: string[]; now: string } | undefined {
+    if (!this.#names.serves(containerId)) return undefined;
+    const before = [false, true].map((ipv6) => this.#names.plainResolvConf(hostConfig, { ipv6 }));
+    return { before, now: this.#names.resolvConf(hostConfig) };
   }
 
   /** Refuses what can be known before a container is put on a network, running or not. Throws Docker's sentences. */
@@ -455,7 +457,10 @@ export class Networks {
     const resolvConf =
       fd !== undefined && hasNames(occupancy)
         ? this.#names.prepare(occupancy, container.hostConfig, fd)
-        : this.#names.plainResolvConf(occupancy, container.hostConfig);
+        : this.#names.plainResolvConf(container.hostConfig, {
+            hostNetwork: fd === undefined,
+            ipv6: endpoints.some(({ attachment }) => attachment?.v6 !== undefined),
+          });
     const { sockets } = occupancy;
     const publishing = publishingOf(endpoints);
     return {
@@ -551,6 +556,15 @@ export class Networks {
     this.#ports.publish(occupancy);
   }
 
+  /** The daemon was killed before it published what a container asked for. */
+  #publishLate(occupancy: Occupancy, container: LiveContainer): void {
+    try {
+      this.#publishPorts(occupancy, container);
+    } catch (error) {
+      this.#warn(`ports of container ${container.name} could not be published: ${messageOf(error)}`);
+    }
+  }
+
   /** Gives a place back, in memory and in the table. */
   #leave(occupancy: Occupancy, endpoint: Endpoint): void {
     occupancy.endpoints = occupancy.endpoints.filter((other) => other !== endpoint);
@@ -611,34 +625,41 @@ export class Networks {
   /** Keeps the endpoints of live containers, takes their addresses and ports again, and drops the others. */
   #loadEndpoints(live: Map<string, LiveContainer>): void {
     this.#occupancies.clear();
+    // Also those that have left all their networks.
+    for (const { containerId, hostConfig } of live.values())
+      if (!hostConfig.NetworkMode?.startsWith("container:"))
+        this.#occupancies.set(containerId, { ...emptyOccupancy(randomId()), isConnected: true });
     this.#db.transaction(() => {
       for (const row of this.#db.all<{ id: string; network_id: string; container_id: string; record: string }>(
         "SELECT id, network_id, container_id, record FROM endpoints ORDER BY rowid",
       )) {
         const network = this.#networks.byId(row.network_id);
-        if (!live.has(row.container_id) || network === undefined) {
+        if (!this.#occupancies.has(row.container_id) || network === undefined) {
           this.#db.run("DELETE FROM endpoints WHERE id = ?", row.id);
           continue;
         }
         const record = JSON.parse(row.record) as EndpointRecord;
         const endpoint: Endpoint = { ...record, id: row.id, networkId: row.network_id, containerId: row.container_id };
-        const occupancy = this.#occupancies.get(row.container_id) ?? {
-          ...emptyOccupancy(record.sandboxId),
-          isConnected: true,
-        };
+        const occupancy = this.#occupancies.get(row.container_id)!;
+        occupancy.sandboxId = record.sandboxId;
         occupancy.endpoints.push(endpoint);
-        this.#occupancies.set(row.container_id, occupancy);
         network.endpoints.set(endpoint.id, endpoint);
         this.#names.announce(endpoint);
         if (endpoint.attachment !== undefined) network.addresses.take(endpoint.attachment);
       }
     });
     for (const [containerId, occupancy] of this.#occupancies) {
+      const container = live.get(containerId)!;
       for (const endpoint of occupancy.endpoints.filter(({ isUnfinished }) => isUnfinished)) {
-        this.#unplug(occupancy, endpoint, live.get(containerId)!.pid);
+        try {
+          this.#unplug(occupancy, endpoint, container.pid);
+        } catch (error) {
+          this.#warn(`container ${container.name} has left ${endpoint.networkName} halfway: ${messageOf(error)}`);
+        }
         this.#leave(occupancy, endpoint);
       }
-      this.#ports.holdAgain(occupancy);
+      if (publishingOf(occupancy.endpoints) !== undefined) this.#ports.holdAgain(occupancy);
+      else this.#publishLate(occupancy, container);
       if (hasNames(occupancy)) this.#names.serveAgain(occupancy, live.get(containerId)!);
     }
   }
@@ -709,7 +730,7 @@ function checkDriverOptions(settings: EndpointSettings): void {
   endpointSysctls(settings, "eth0");
 }
 
-/** The networks of a container by name, the one it was run with first, the others by name. */
+/** The networks of a container by name, the one it was run with first, the others by name; none once it has left all. */
 function wantedNetworks(
   { NetworkMode = "" }: HostConfig,
   endpoints: Record<string, EndpointSettings>,
@@ -717,6 +738,5 @@ function wantedNetworks(
   if (NetworkMode.startsWith("container:")) return [];
   const first = builtinName(NetworkMode);
   const entries = Object.entries(endpoints);
-  if (entries.length === 0) return [[first, {}]];
   return entries.sort(([a], [b]) => Number(b === first) - Number(a === first) || (a < b ? -1 : 1));
 }

@@ -114,8 +114,12 @@ export function stackedOptions({ driver, options }: Pick<NetworkRecord, "driver"
 /** `eth0.10` as the link it is on and the VLAN's id. Throws Docker's sentences. */
 export function parseVlan(name: string): { parent: string; id: number } {
   const [parent = "", id = "", ...rest] = name.split(".");
-  if (parent === "" || rest.length > 0 || !/^\d+$/.test(id))
-    throw systemError(`invalid subinterface vlan name ${name}, example formatting is eth0.10`);
+  if (!name.includes(".")) throw systemError(`invalid subinterface vlan name ${name}, example formatting is eth0.10`);
+  if (parent === "" || rest.length > 0)
+    throw systemError(
+      `required interface name format is: name.vlan_id, ex. eth0.10 for vlan 10, instead received ${name}`,
+    );
+  if (!/^\d{1,6}$/.test(id)) throw systemError(`unable to parse a valid vlan id from: ${id} (ex. eth0.10 for vlan 10)`);
   if (Number(id) < 1 || Number(id) > 4094) throw systemError(`vlan id must be between 1-4094, received: ${Number(id)}`);
   return { parent, id: Number(id) };
 }

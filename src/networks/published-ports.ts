@@ -17,8 +17,8 @@ export interface PublishingTools {
   options: NetworkOptions;
   /** The packet filter, once there is one. */
   filter: () => PacketFilter | undefined;
-  /** Writes an endpoint's row. */
-  save: (endpoint: Endpoint) => void;
+  /** Writes rows of endpoints, all or none. */
+  save: (...endpoints: Endpoint[]) => void;
   warn: (message: string) => void;
 }
 
@@ -103,8 +103,8 @@ export class PublishedPorts {
       this.#tools.filter()?.removePorts(this.elementsOf(occupancy));
       if (place !== undefined) place.endpoint.publishing = before.publishing;
       delete before.publishing;
-      this.#tools.save(before);
     } else if (place !== undefined) place.endpoint.publishing = { ports, exposed: [] };
+    this.#tools.save(...[before, place?.endpoint].flatMap((endpoint) => endpoint ?? []));
     for (const { release } of occupancy.held) release();
     if (place === undefined) {
       occupancy.held = [];
@@ -112,7 +112,6 @@ export class PublishedPorts {
     }
     occupancy.held = this.#table.holdAgain(ports, this.#targetOf(place), this.#lost);
     if (ports.length > 0) place.driver.reflect(place.attachment);
-    this.#tools.save(place.endpoint);
     this.#tools.filter()?.addPorts(this.elementsOf(occupancy));
     this.#forgetFlows(ports);
   }

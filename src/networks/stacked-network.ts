@@ -97,7 +97,7 @@ export class StackedNetwork implements NetworkDriver {
       else {
         const { parent, id } = parseVlan(this.link);
         const below = this.#netlink.link(parent);
-        if (below === undefined) throw systemError(`unable to find link for ${parent}: no such interface on this host`);
+        if (below === undefined) throw systemError(`-o parent interface was not found on the host: ${parent}`);
         this.#netlink.createVlan(this.link, below.index, id, this.#alias);
       }
     } catch (error) {
