@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildBusyboxTar } from "./support/busybox-image.ts";
-import { brigBinary, run, TestDaemon } from "./support/daemon.ts";
+import { brigBinary, type Outcome, run, TestDaemon } from "./support/daemon.ts";
 import { LabHost } from "./support/netlab.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "brig-neighbours-"));
@@ -53,11 +53,8 @@ class Engine {
     expect(await within(() => this.out(), "neighbour 192.0.2.1")).toBe("neighbour 192.0.2.1");
   }
 
-  /** Ends the daemon and takes all of it off the host. */
-  async leave(): Promise<void> {
-    await this.daemon.docker("rm", "-f", "web");
-    await this.daemon.end("SIGTERM");
-    const gone = await run([
+  uninstall(): Promise<Outcome> {
+    return run([
       ...enter,
       brigBinary,
       "daemon",
@@ -67,6 +64,13 @@ class Engine {
       "--config-file",
       "/dev/null",
     ]);
+  }
+
+  /** Ends the daemon and takes all of it off the host. */
+  async leave(): Promise<void> {
+    await this.daemon.docker("rm", "-f", "web");
+    await this.daemon.end("SIGTERM");
+    const gone = await this.uninstall();
     expect(gone.stderr + gone.stdout).toBe("");
     expect(host.sh("ip -o link")).not.toContain(this.daemon.bridge);
     rmSync(this.daemon.root, { recursive: true, force: true });
@@ -213,6 +217,36 @@ describe("a daemon beside", () => {
       () => void host.sh(`nft -f ${file}`),
       () => void flush(),
     );
+  });
+
+  test("nobody: reset-network leaves nothing, but not while containers run, and all comes back with the next", async () => {
+    const shown = () => `${ruleset()}${host.sh("ip -o link; ip rule; ip -6 rule")}`.replace(/@\S+| group.*/g, "");
+    const before = shown();
+    const engine = await new Engine(["--publish-policy", "host-firewall"]).start();
+    await engine.daemon.docker("network", "create", "own");
+    const refused = await engine.daemon.brig("system", "reset-network", "-f");
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      "Error response from daemon: the network cannot be reset while containers are on it: web\n",
+    ]);
+    await engine.works();
+    await engine.daemon.docker("stop", "-t", "0", "web");
+    expect(await engine.daemon.brig("system", "reset-network", "-f")).toEqual({ code: 0, stdout: "", stderr: "" });
+    await Bun.sleep(1100);
+    expect(shown()).toBe(before);
+    expect((await engine.daemon.docker("start", "web")).stderr).toBe("");
+    await engine.works();
+    expect((await engine.daemon.docker("run", "--rm", "--network", "own", "alpine", "true")).code).toBe(0);
+    await engine.daemon.end("SIGKILL");
+    const occupied = await engine.uninstall();
+    expect(occupied.code).toBe(1);
+    expect(occupied.stderr).toContain(
+      `the network cannot be removed while containers are on it: ${engine.daemon.bridge}`,
+    );
+    expect(await within(published, "hello")).toBe("hello");
+    await engine.daemon.start();
+    await engine.leave();
+    expect(shown()).toBe(before);
   });
 
   test("ufw: open whatever it says by default, as it says with host-firewall", async () => {

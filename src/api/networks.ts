@@ -33,6 +33,15 @@ export function networkRoutes({ networks, containers }: ApiRooms): Route[] {
         exchange.json(200, { NetworksDeleted: removed.length === 0 ? null : removed });
       },
     },
+    // Brig's own.
+    {
+      method: "POST",
+      path: "/networks/reset",
+      handle(exchange) {
+        networks.reset();
+        exchange.empty(204);
+      },
+    },
     { method: "GET", path: "/networks/{id}", handle: (exchange) => inspect(networks, exchange) },
     {
       method: "DELETE",

@@ -71,7 +71,7 @@ export type ImagesRoom = Pick<
   | "save"
   | "tag"
 >;
-export type NetworksRoom = Pick<Networks, "create" | "inspect" | "list" | "prune" | "remove" | "resolve">;
+export type NetworksRoom = Pick<Networks, "create" | "inspect" | "list" | "prune" | "remove" | "reset" | "resolve">;
 export type VolumesRoom = Pick<Volumes, "create" | "get" | "list" | "listWithUsage" | "prune" | "remove">;
 
 export interface SystemRoom {

@@ -162,6 +162,7 @@ export const groups: CommandGroup[] = [
       events,
       info,
       { name: "prune", load: () => import("./commands/system-prune.ts") },
+      { name: "reset-network", load: () => import("./commands/system-reset-network.ts") },
     ],
   },
   {

@@ -47,6 +47,11 @@ export class KnownNetworks {
     this.#warn = warn;
     this.scope = this.#findScope();
     this.#loadNetworks();
+    this.bringUp();
+  }
+
+  /** Brings every network to what it should be on the host. */
+  bringUp(): void {
     for (const network of this.all())
       try {
         network.work?.up();

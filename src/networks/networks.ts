@@ -123,6 +123,8 @@ export class Networks {
   #watch: NodeJS.Timeout | undefined;
   /** What could not be mended the last time, and why. */
   readonly #unmended = new Map<string, string>();
+  /** Whether the host has nothing of Brig's, until something is needed. */
+  #isReset = false;
 
   constructor({ db, events, settings, warn }: NetworksInput) {
     this.#db = db;
@@ -148,9 +150,28 @@ export class Networks {
     this.#loadEndpoints(new Map(live.map((container) => [container.containerId, container])));
     const links = [...this.#occupancies.values()].flatMap(({ endpoints }) => endpoints);
     networks.removeStrayLinks(links.flatMap(({ attachment }) => attachment?.link ?? []));
-    if (networks.all().some(({ work }) => work?.filtered !== undefined)) this.#startFilter();
-    this.#watch = setInterval(() => this.mend(), watchIntervalMs);
-    this.#watch.unref();
+    this.#guard();
+  }
+
+  /**
+   * Takes all links and rules off the host. They come back with the next container or network, or the daemon's next
+   * start. Throws a conflict that names the containers on networks, where there are any.
+   */
+  reset(): void {
+    const users = [...this.#occupancies.values()]
+      .flatMap(({ endpoints }) => endpoints)
+      .filter(({ networkName }) => networkName !== "host")
+      .map(({ containerName }) => containerName);
+    if (users.length > 0)
+      throw conflict(
+        `the network cannot be reset while containers are on it: ${[...new Set(users)].sort().join(", ")}`,
+      );
+    if (this.#isReset) return;
+    this.#isReset = true;
+    clearInterval(this.#watch);
+    this.#filter?.destroy();
+    this.#filter = undefined;
+    this.#networks.removeLinks();
   }
 
   /** Refuses at creation what can be known to be wrong then. Throws Docker's sentences. */
@@ -164,6 +185,7 @@ export class Networks {
 
   /** POST /networks/create. Throws Docker's sentences; nothing is left behind then. */
   create(request: NetworkCreateRequest): { Id: string; Warning: string } {
+    this.#endReset();
     const networks = this.#networks;
     const created = `${new Date().toISOString().slice(0, -1)}000000Z`;
     const Options = { ...networks.defaultOptions(request), ...request.Options };
@@ -213,6 +235,7 @@ export class Networks {
   /** Takes addresses and ports for a container and makes its namespace. Throws Docker's sentences. */
   open({ endpoints, ...container }: OpenRequest): Sandbox {
     const { containerId } = container;
+    this.#endReset();
     this.release(containerId);
     const occupancy = emptyOccupancy(randomId());
     this.#occupancies.set(containerId, occupancy);
@@ -700,6 +723,20 @@ export class Networks {
     this.#networks.forget(network);
     if (work?.filtered !== undefined && !this.#networks.isShared(work))
       this.#filter?.removeNetwork(work.filtered.bridge);
+  }
+
+  /** Raises the packet filter, and begins to mend what others change. */
+  #guard(): void {
+    if (this.#networks.all().some(({ work }) => work?.filtered !== undefined)) this.#startFilter();
+    this.#watch = setInterval(() => this.mend(), watchIntervalMs);
+    this.#watch.unref();
+  }
+
+  #endReset(): void {
+    if (!this.#isReset) return;
+    this.#networks.bringUp();
+    this.#guard();
+    this.#isReset = false;
   }
 
   /** Mends one thing. What cannot be mended is told once, not every second. */
