@@ -30,11 +30,11 @@ export function endpointSysctls(
   return text.split(",").map((pair) => {
     const equals = pair.indexOf("=");
     const name = pair.slice(0, Math.max(equals, 0)).trim();
-    if (!/^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.[a-z0-9_]+$/.test(name))
+    if (!/^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.(IFNAME|ifname)\.[a-z0-9_]+$/.test(name))
       throw invalidParameter(
         `unrecognised network interface sysctl '${pair}'; the expected format is net.X.Y.IFNAME.Z=V`,
       );
     // An interface's name may have dots, which separate the parts of a sysctl's.
-    return [name.replace("IFNAME", interfaceName.replaceAll(".", "/")), pair.slice(equals + 1).trim()];
+    return [name.replace(/IFNAME|ifname/, interfaceName.replaceAll(".", "/")), pair.slice(equals + 1).trim()];
   });
 }

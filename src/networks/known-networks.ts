@@ -220,7 +220,7 @@ export class KnownNetworks {
     const asked: Subnet[] = [];
     for (const { subnet } of pools) {
       if ([...known, ...asked].some((other) => overlap(other, subnet)))
-        throw forbidden("Pool overlaps with other one on this address space");
+        throw forbidden("invalid pool request: Pool overlaps with other one on this address space");
       asked.push(subnet);
     }
     const config = record.ipam.config.map((pool) => {

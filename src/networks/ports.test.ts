@@ -58,7 +58,7 @@ const release = (held: HeldPort[]) => {
 };
 
 test("random ports differ, and are free again when released", () => {
-  const table = new PortTable("127.0.0.1");
+  const table = new PortTable("127.0.0.1", () => {});
   const [any] = publishRequests({}, { PortBindings: { "80/tcp": [{}] } });
   const a = table.hold([any!, any!], target("10.0.0.2"));
   expect(portsOf(a).map(({ hostAddress }) => hostAddress)).toEqual(["127.0.0.1", "127.0.0.1"]);
@@ -76,7 +76,7 @@ test("random ports differ, and are free again when released", () => {
 });
 
 test("either all ports are taken or none", () => {
-  const table = new PortTable("127.0.0.1");
+  const table = new PortTable("127.0.0.1", () => {});
   const binding = (HostPort: string) => publishRequests({}, { PortBindings: { "80/udp": [{ HostPort }] } })[0]!;
   expect(() => table.hold([binding("41960"), binding("41960")], target("10.0.0.2"))).toThrow(
     "Bind for 127.0.0.1:41960 failed",
@@ -85,7 +85,7 @@ test("either all ports are taken or none", () => {
 });
 
 test("networks choose the address of the host, and whether a port of it is needed", () => {
-  const table = new PortTable("");
+  const table = new PortTable("", () => {});
   const [any] = publishRequests({}, { PortBindings: { "80/tcp": [{}] } });
   const addresses = (v4: string | undefined, more: Partial<PortTarget> = {}) => {
     const held = table.hold([any!], target(v4, more));

@@ -4,7 +4,7 @@ import { hasIpv6, holdPort, type TransportProtocol } from "../kernel/sockets.ts"
 import { invalidParameter, messageOf, systemError } from "../lib/errors.ts";
 import type { ContainerConfig, HostConfig, PortBinding, PortMap } from "../wire/engine-api.ts";
 import { addressBytes } from "./addresses.ts";
-import { proxyPort } from "./proxy.ts";
+import { proxyPort, proxyUdpPort } from "./proxy.ts";
 import type { PublishedPort } from "./record.ts";
 
 /** What was asked for: one port of a container, on any port of the host between two. */
@@ -90,10 +90,13 @@ export class PortTable {
   readonly #ipv6 = hasIpv6();
   readonly #random: { first: number; last: number };
   readonly #publishAddress: string;
+  readonly #warn: (message: string) => void;
   #lastRandom: number;
 
-  constructor(publishAddress: string) {
+  /** `warn` is told of what goes wrong after a port was taken. */
+  constructor(publishAddress: string, warn: (message: string) => void) {
     this.#publishAddress = publishAddress;
+    this.#warn = warn;
     this.#random = localPortRange();
     this.#lastRandom = this.#random.first - 1;
   }
@@ -181,6 +184,10 @@ export class PortTable {
     try {
       if (six && protocol === "tcp" && containerAddress !== "")
         close = proxyPort(hostAddress, hostPort, containerAddress, containerPort);
+      else if (six && protocol === "udp" && containerAddress !== "")
+        close = proxyUdpPort(hostAddress, hostPort, containerAddress, containerPort, (error) =>
+          this.#warn(`[${hostAddress}]:${hostPort}/udp is published, but cannot be served: ${messageOf(error)}`),
+        );
       else {
         const fd = holdPort(protocol, addressBytes(hostAddress)!, hostPort);
         close = () => closeSync(fd);

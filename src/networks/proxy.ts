@@ -1,8 +1,18 @@
 /**
- * IPv6 clients of a container that has IPv4 only. The packet filter cannot translate between the two, so the daemon
- * passes their bytes on: the one case in which a published port goes through a process.
+ * IPv6 clients of a container that has IPv4 only, and clients on ::1. The packet filter cannot translate between the
+ * two, nor out of ::1, so the daemon passes their bytes on: the one case in which a published port goes through a process.
  */
-import type { Socket, SocketHandler, TCPSocketListenOptions } from "bun";
+import { closeSync } from "node:fs";
+import type { Socket, SocketHandler, TCPSocketListenOptions, udp } from "bun";
+import { holdPort } from "../kernel/sockets.ts";
+import { addressBytes } from "./addresses.ts";
+
+/** Bun's name for a socket that leaves IPv4 alone. */
+const IPV6_ONLY = 8;
+/** How long a client of a UDP port may be silent, and its server too, until its answers find no way back; Docker's. */
+const udpIdleMs = 90_000;
+/** How many clients a UDP port may have at a time; the one that was silent for longest makes room. */
+const udpClients = 1024;
 
 /** What is known about one end of a passed-on connection. */
 interface End {
@@ -84,3 +94,85 @@ const handlers: SocketHandler<End> = {
   },
   error() {},
 };
+
+/** The way of one client's datagrams, and of the answers to them. */
+interface UdpFlow {
+  /** Undefined until it is there. */
+  socket: udp.ConnectedSocket<"buffer"> | undefined;
+  /** What has come before. */
+  early: Uint8Array[];
+  idle: NodeJS.Timeout;
+}
+
+/** The same for a UDP port. `failed` is told where the port was taken, but cannot be served. */
+export function proxyUdpPort(
+  hostname: string,
+  port: number,
+  containerAddress: string,
+  containerPort: number,
+  failed: (error: unknown) => void,
+): () => void {
+  // Bun tells of a port that is taken a moment later; this does it now.
+  closeSync(holdPort("udp", addressBytes(hostname)!, port));
+  const flows = new Map<string, UdpFlow>();
+  let isClosed = false;
+  const end = (key: string) => {
+    const flow = flows.get(key);
+    if (flow === undefined) return;
+    flows.delete(key);
+    clearTimeout(flow.idle);
+    flow.socket?.close();
+  };
+  const begin = (key: string, answer: (bytes: Uint8Array) => void): UdpFlow => {
+    const [oldest] = flows.keys();
+    if (flows.size >= udpClients) end(oldest!);
+    const flow: UdpFlow = { socket: undefined, early: [], idle: setTimeout(() => end(key), udpIdleMs).unref() };
+    Bun.udpSocket({
+      hostname: containerAddress.includes(":") ? "::" : "0.0.0.0",
+      connect: { hostname: containerAddress, port: containerPort },
+      socket: {
+        data(_socket, bytes) {
+          flow.idle.refresh();
+          answer(bytes);
+        },
+        error() {},
+      },
+    }).then(
+      (socket) => {
+        if (flows.get(key) !== flow) return socket.close();
+        flow.socket = socket;
+        for (const bytes of flow.early.splice(0)) socket.send(bytes);
+      },
+      () => end(key),
+    );
+    return flow;
+  };
+  const options: udp.SocketOptions<"buffer"> & { flags: number } = {
+    hostname,
+    port,
+    flags: IPV6_ONLY,
+    socket: {
+      data(socket, bytes, clientPort, client) {
+        const key = `${client} ${clientPort}`;
+        const flow = flows.get(key) ?? begin(key, (answer) => void socket.send(answer, clientPort, client));
+        // The last to be heard is the last in the map.
+        flows.delete(key);
+        flows.set(key, flow);
+        flow.idle.refresh();
+        if (flow.socket !== undefined) flow.socket.send(bytes);
+        else if (flow.early.length < 16) flow.early.push(Uint8Array.from(bytes));
+      },
+      error() {},
+    },
+  };
+  let listener: { close(): void } | undefined;
+  Bun.udpSocket(options).then((socket) => {
+    if (isClosed) socket.close();
+    else listener = socket;
+  }, failed);
+  return () => {
+    isClosed = true;
+    listener?.close();
+    for (const key of [...flows.keys()]) end(key);
+  };
+}

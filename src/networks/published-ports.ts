@@ -28,7 +28,7 @@ export class PublishedPorts {
 
   constructor(tools: PublishingTools) {
     this.#tools = tools;
-    this.#table = new PortTable(tools.options.publishAddress);
+    this.#table = new PortTable(tools.options.publishAddress, tools.warn);
   }
 
   /** Takes ports for a container that is not connected yet, and notes them at the place they lead to. Throws Docker's sentences. */

@@ -1,14 +1,17 @@
 /** Hosts made of network namespaces, and servers in them that tell who asked. */
 import { closeSync } from "node:fs";
-import { createNetworkNamespace, insideNetworkNamespace } from "../../src/kernel/namespaces.ts";
+import { createNetworkNamespace, insideNetworkNamespace, openNetworkNamespace } from "../../src/kernel/namespaces.ts";
 
 export class LabHost {
-  readonly namespace = createNetworkNamespace();
-  readonly path = `/proc/${process.pid}/fd/${this.namespace}`;
+  readonly namespace: number;
+  readonly path: string;
   readonly #servers: { stop(): void }[] = [];
 
-  constructor() {
-    this.sh("ip link set lo up");
+  /** `pid`: a process whose namespace it is, a container's say; without one it gets its own. */
+  constructor(pid?: number) {
+    this.namespace = pid === undefined ? createNetworkNamespace() : openNetworkNamespace(pid);
+    this.path = `/proc/${process.pid}/fd/${this.namespace}`;
+    if (pid === undefined) this.sh("ip link set lo up");
   }
 
   /** Runs a shell script inside and returns what it printed. Throws where it fails. */
