@@ -49,22 +49,23 @@ export class ForwardRules {
    */
   mend(bridges: readonly string[], exit?: string): void {
     const chains = this.#chains();
-    const own: Record<string, OwnChain> = {
-      forward: {
-        name: this.#chain,
-        accepted: new Map(bridges.map((name) => [`brig ${name}`, [`iifname "${name}"`, `oifname "${name}"`]])),
-      },
-      output: {
-        name: `${this.#chain}_out`,
-        accepted: new Map(exit === undefined ? [] : [[`brig ${exit}`, [`oifname "${exit}"`]]]),
-      },
+    const beside = (hook: string | undefined): OwnChain | undefined => {
+      if (hook === "forward")
+        return {
+          name: this.#chain,
+          accepted: new Map(bridges.map((name) => [`brig ${name}`, [`iifname "${name}"`, `oifname "${name}"`]])),
+        };
+      if (hook !== "output") return undefined;
+      const accepted = new Map(exit === undefined ? [] : [[`brig ${exit}`, [`oifname "${exit}"`]]]);
+      return { name: `${this.#chain}_out`, accepted };
     };
     const names = new Set(chains.map((chain) => `${place(chain)} ${chain.name}`));
     for (const chain of chains) {
-      const beside = own[chain.hook ?? ""];
-      if (beside === undefined || chain.type !== "filter" || chain.table.startsWith("brig_")) continue;
+      if (chain.type !== "filter" || chain.table.startsWith("brig_")) continue;
+      const own = beside(chain.hook);
+      if (own === undefined) continue;
       try {
-        this.#mendOne(chain, beside, names.has(`${place(chain)} ${beside.name}`));
+        this.#mendOne(chain, own, names.has(`${place(chain)} ${own.name}`));
       } catch (error) {
         this.#warnOnce(
           `${place(chain)} ${chain.name} may drop what containers send, and takes no rule: ${messageOf(error)}`,
@@ -154,10 +155,11 @@ export function mendLegacyRules(bridges: readonly string[], exit?: string): stri
   for (const family of [4, 6] as const)
     for (const chain of ["FORWARD", "OUTPUT"] as const) {
       const present = legacyChain(family, chain);
+      if (present === undefined) continue;
       const wanted = legacyRules(chain, bridges, exit);
       const isOwn = ({ inLink, outLink }: LegacyRule) =>
         wanted.some((rule) => rule.inLink === inLink && rule.outLink === outLink);
-      if (present === undefined || (!present.drops && present.rules.every(isOwn))) continue;
+      if (!present.drops && present.rules.every(isOwn)) continue;
       for (const rule of wanted) {
         if (present.rules.some(({ inLink, outLink }) => rule.inLink === inLink && rule.outLink === outLink)) continue;
         if (iptablesLegacy(family, ["-I", chain, ...rule.arguments]) === undefined)
