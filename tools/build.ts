@@ -4,7 +4,12 @@ import { version } from "../package.json";
 
 const commit = (await $`git rev-parse --short=7 HEAD`.nothrow().quiet().text()).trim() || "unknown";
 const result = await Bun.build({
-  entrypoints: ["src/main.ts", "src/storage/unpack.worker.ts", "src/networks/names/names.worker.ts"],
+  entrypoints: [
+    "src/main.ts",
+    "src/storage/unpack.worker.ts",
+    "src/networks/link-removal.worker.ts",
+    "src/networks/names/names.worker.ts",
+  ],
   // Bun would load .env from wherever the user stands, and with it a DOCKER_HOST that was meant for something else.
   compile: { outfile: "dist/brig", autoloadDotenv: false, autoloadBunfig: false },
   minify: true,

@@ -419,6 +419,17 @@ export class Netlink {
     }
   }
 
+  /** The same, by its index. */
+  deleteLinkAt(index: number): boolean {
+    try {
+      this.#socket.transact([{ type: RTM_DELLINK, header: linkHeader(index), subject: `delete link ${index}` }]);
+      return true;
+    } catch (error) {
+      if ((error as { code?: string }).code === "ENODEV") return false;
+      throw error;
+    }
+  }
+
   /** Adds an address, or leaves it where it is there already. */
   addAddress(linkIndex: number, address: Uint8Array, prefixLength: number): void {
     this.#socket.transact([newAddress(linkIndex, address, prefixLength)]);

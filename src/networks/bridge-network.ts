@@ -5,6 +5,7 @@ import { type Bridge, type BridgeSpec, bringUpBridge, filterWithin, uplinkMtu } 
 import { poolsOf } from "./definition.ts";
 import type { NetworkDriver } from "./driver.ts";
 import type { FirewallNetwork } from "./firewall.ts";
+import type { LinkRemoval } from "./link-removal.ts";
 import { type BridgeOptions, bridgeOptions } from "./options.ts";
 import type { Attachment, NetworkRecord } from "./record.ts";
 
@@ -20,6 +21,7 @@ export interface BridgeNetworkInput {
   directRouting: boolean;
   /** Whether the packet filter may be used. */
   packetFilter: boolean;
+  removal: LinkRemoval;
 }
 
 export class BridgeNetwork implements NetworkDriver {
@@ -30,12 +32,13 @@ export class BridgeNetwork implements NetworkDriver {
   readonly #netlink: Netlink;
   readonly #spec: BridgeSpec;
   readonly #mayFilter: boolean;
+  readonly #removal: LinkRemoval;
   #bridge: Bridge | undefined;
   /** Whether its ports are kept from each other by the kernel's bridge, because the packet filter cannot do it. */
   #isolated = false;
 
   /** Throws Docker's sentences about options. Nothing is made before `up`. */
-  constructor({ netlink, id, record, alias, defaultMtu, directRouting, packetFilter }: BridgeNetworkInput) {
+  constructor({ netlink, id, record, alias, defaultMtu, directRouting, packetFilter, removal }: BridgeNetworkInput) {
     const options = bridgeOptions(record);
     const { bridgeName, icc, masquerade, sourceAddress, gatewayMode, trustedInterfaces } = options;
     this.options = options;
@@ -43,6 +46,7 @@ export class BridgeNetwork implements NetworkDriver {
     this.interfacePrefix = options.interfacePrefix;
     this.#netlink = netlink;
     this.#mayFilter = packetFilter;
+    this.#removal = removal;
     const mtu = options.mtu ?? (defaultMtu === 0 ? uplinkMtu(netlink) : defaultMtu);
     const addresses = poolsOf(record)
       .filter(({ subnet: { family } }) =>
@@ -74,6 +78,7 @@ export class BridgeNetwork implements NetworkDriver {
   }
 
   up(): void {
+    if (this.#removal.isPending(this.link)) this.#netlink.deleteLink(this.link);
     this.#bridge = bringUpBridge(this.#netlink, this.#spec);
     this.#isolated = !this.options.icc && !(this.#mayFilter && filterWithin(this.#netlink, this.#bridge.index));
   }
@@ -117,7 +122,11 @@ export class BridgeNetwork implements NetworkDriver {
 
   remove(): void {
     const link = this.#netlink.link(this.link);
-    if (link?.alias === this.#spec.alias) this.#netlink.deleteLink(this.link);
     this.#bridge = undefined;
+    if (link?.alias !== this.#spec.alias) return;
+    // At once, so that the subnet is free for others.
+    for (const { linkIndex, address, prefixLength } of this.#netlink.addresses())
+      if (linkIndex === link.index) this.#netlink.deleteAddress(linkIndex, address, prefixLength);
+    this.#removal.remove(link);
   }
 }

@@ -11,6 +11,7 @@ import { defaultBridgeRecord } from "./default-bridge.ts";
 import { isPredefined, poolsOf } from "./definition.ts";
 import type { NetworkDriver } from "./driver.ts";
 import { chooseSubnet, firstAddress } from "./ipam.ts";
+import { LinkRemoval } from "./link-removal.ts";
 import { NetworkAddresses } from "./network-addresses.ts";
 import { randomId } from "./occupancy.ts";
 import type { Endpoint, NetworkRecord, PoolRecord } from "./record.ts";
@@ -37,6 +38,7 @@ export class KnownNetworks {
   readonly #networks = new Map<string, KnownNetwork>();
   readonly #byId = new Map<string, KnownNetwork>();
   readonly #netlink = new Netlink();
+  readonly #removal: LinkRemoval;
   /** Tells this daemon's links and rules from those of others: the name of its default bridge, or one it made up. */
   readonly scope: string;
 
@@ -45,6 +47,7 @@ export class KnownNetworks {
     this.#db = db;
     this.#options = options;
     this.#warn = warn;
+    this.#removal = new LinkRemoval(warn);
     this.scope = this.#findScope();
     this.#loadNetworks();
     this.bringUp();
@@ -167,12 +170,13 @@ export class KnownNetworks {
     return bridgesOfOthers(this.#netlink, new Set(this.all().flatMap(({ work }) => work?.link ?? [])));
   }
 
-  /** Takes everything off the host; the rows stay. */
+  /** Takes everything off the host, and waits for it; the rows stay. */
   removeLinks(): void {
-    for (const { work } of this.all()) work?.remove();
+    for (const { name, alias } of this.#netlink.links()) if (alias === this.#alias) this.#netlink.deleteLink(name);
   }
 
   close(): void {
+    this.#removal.close();
     this.#netlink.close();
   }
 
@@ -197,7 +201,7 @@ export class KnownNetworks {
     if (record.driver === "macvlan" || record.driver === "ipvlan") return new StackedNetwork(input);
     if (record.driver !== "bridge") return undefined;
     const { mtu = 0, allowDirectRouting: directRouting, packetFilter } = this.#options;
-    return new BridgeNetwork({ ...input, defaultMtu: mtu, directRouting, packetFilter });
+    return new BridgeNetwork({ ...input, defaultMtu: mtu, directRouting, packetFilter, removal: this.#removal });
   }
 
   #checkLink({ work, id }: KnownNetwork): void {
