@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { run, TestDaemon } from "./support/daemon.ts";
 
 const suite = resolve(import.meta.dir, "node/dockerode.mjs");
-const groups = ["attach", "exec", "logs", "commit", "life", "lists", "events"];
+const groups = ["attach", "exec", "logs", "commit", "life", "lists", "networks", "events"];
 
 const daemon = new TestDaemon();
 beforeAll(async () => {

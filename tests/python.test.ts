@@ -12,6 +12,7 @@ const groups = [
   "Attaching",
   "Executing",
   "Models",
+  "Networks",
   "Events",
   "Committing",
   "System",

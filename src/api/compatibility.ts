@@ -128,6 +128,9 @@ export function downgradeImage(image: ImageInspect | InspectedImage, minor: numb
   if (minor >= 45) {
     delete old.Container;
     delete old.ContainerConfig;
+  } else {
+    // docker-compose 1 reads it of every image, also of those that no container was committed to.
+    old.ContainerConfig ??= (image.Config ?? {}) as InspectedImage["ContainerConfig"];
   }
   if (minor >= 52) return old as ImageInspect;
   old.Parent ??= "";

@@ -237,6 +237,8 @@ export class KnownNetworks {
       while (used.has(gateway.value)) gateway.value++;
       return { ...pool, Gateway: formatAddress(gateway) };
     });
+    // Docker's order, which scripts rely on: those of IPv4 first.
+    config.sort((a, b) => Number(a.Subnet.includes(":")) - Number(b.Subnet.includes(":")));
     let inUse: Subnet[] | undefined;
     for (const family of [4, 6] as const) {
       if (!(family === 4 ? record.enableIPv4 : record.enableIPv6)) continue;

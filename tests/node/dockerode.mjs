@@ -332,6 +332,119 @@ describe("lists", () => {
   });
 });
 
+describe("networks", () => {
+  const nets = [];
+  after(async () => {
+    for (const network of nets) await network.remove({ force: true }).catch(() => undefined);
+  });
+  async function net(options) {
+    const network = await docker.createNetwork({ CheckDuplicate: true, ...options });
+    nets.push(network);
+    return network;
+  }
+
+  test("create, inspect, list", async () => {
+    const network = await net({
+      Name: "node-net",
+      Driver: "bridge",
+      Internal: true,
+      Attachable: true,
+      EnableIPv6: true,
+      IPAM: {
+        Driver: "default",
+        Config: [
+          { Subnet: "fd94:1::/64", Gateway: "fd94:1::ff" },
+          {
+            Subnet: "10.94.1.0/24",
+            IPRange: "10.94.1.64/26",
+            Gateway: "10.94.1.1",
+            AuxiliaryAddresses: { x: "10.94.1.65" },
+          },
+        ],
+        Options: { a: "b" },
+      },
+      Options: { "com.docker.network.bridge.name": "br-node-net" },
+      Labels: { of: "node" },
+    });
+    const shown = await network.inspect();
+    assert.equal(shown.Id, network.id);
+    assert.deepEqual(
+      [shown.Name, shown.Internal, shown.Attachable, shown.EnableIPv4, shown.EnableIPv6, shown.ConfigOnly],
+      ["node-net", true, true, true, true, false],
+    );
+    assert.deepEqual(shown.IPAM.Config, [
+      {
+        Subnet: "10.94.1.0/24",
+        IPRange: "10.94.1.64/26",
+        Gateway: "10.94.1.1",
+        AuxiliaryAddresses: { x: "10.94.1.65" },
+      },
+      { Subnet: "fd94:1::/64", Gateway: "fd94:1::ff" },
+    ]);
+    assert.deepEqual(shown.Containers, {});
+    const list = (filters) => docker.listNetworks({ filters });
+    for (const filters of [{ label: ["of=node"] }, { name: ["node-net"] }, { id: [network.id] }])
+      assert.deepEqual(
+        (await list(filters)).map(({ Id }) => Id),
+        [network.id],
+      );
+    await assert.rejects(list({ nonsense: ["x"] }), { statusCode: 400 });
+    await assert.rejects(docker.createNetwork({ Name: "node-net" }), { statusCode: 409 });
+    await assert.rejects(docker.getNetwork("nosuch").inspect(), { statusCode: 404 });
+    await network.remove();
+    await assert.rejects(network.inspect(), { statusCode: 404 });
+  });
+
+  test("connect, disconnect, prune", async () => {
+    const network = await net({
+      Name: "node-net",
+      IPAM: { Config: [{ Subnet: "10.94.2.0/24" }] },
+      Labels: { of: "prune" },
+    });
+    const container = await start({ name: "node-on-net", HostConfig: { NetworkMode: "none" }, Cmd: ["sleep", "60"] });
+    await assert.rejects(network.connect({ Container: container.id }), { statusCode: 400 });
+    await docker.getNetwork("none").disconnect({ Container: container.id });
+    await network.connect({
+      Container: container.id,
+      EndpointConfig: { Aliases: ["node"], IPAMConfig: { IPv4Address: "10.94.2.9" }, MacAddress: "02:42:00:94:02:09" },
+    });
+    await assert.rejects(network.connect({ Container: container.id }), { statusCode: 403 });
+    const place = (await container.inspect()).NetworkSettings.Networks["node-net"];
+    assert.deepEqual([place.IPAddress, place.MacAddress, place.Aliases], ["10.94.2.9", "02:42:00:94:02:09", ["node"]]);
+    assert.equal((await network.inspect()).Containers[container.id].IPv4Address, "10.94.2.9/24");
+    await assert.rejects(network.remove(), { statusCode: 403 });
+    const filters = { label: ["of=prune"] };
+    assert.equal((await docker.pruneNetworks({ filters })).NetworksDeleted, null);
+    await network.disconnect({ Container: container.id, Force: true });
+    await assert.rejects(network.disconnect({ Container: container.id }), { statusCode: 403 });
+    assert.deepEqual((await docker.pruneNetworks({ filters })).NetworksDeleted, ["node-net"]);
+  });
+
+  test("a container with several networks from the start", async () => {
+    for (const [index, Name] of ["node-a", "node-b"].entries())
+      await net({ Name, IPAM: { Config: [{ Subnet: `10.94.${10 + index}.0/24` }] } });
+    const container = await start({
+      Cmd: ["sleep", "60"],
+      ExposedPorts: { "80/tcp": {} },
+      HostConfig: { NetworkMode: "node-b", PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } },
+      NetworkingConfig: {
+        EndpointsConfig: {
+          "node-b": { Aliases: ["b"] },
+          "node-a": { IPAMConfig: { IPv4Address: "10.94.10.9" }, GwPriority: 1 },
+        },
+      },
+    });
+    const { NetworkSettings } = await container.inspect();
+    assert.deepEqual(Object.keys(NetworkSettings.Networks).sort(), ["node-a", "node-b"]);
+    assert.equal(NetworkSettings.Networks["node-a"].IPAddress, "10.94.10.9");
+    assert.match(NetworkSettings.Ports["80/tcp"][0].HostPort, /^[1-9]\d+$/);
+    const [listed] = await docker.listContainers({ filters: { network: ["node-a"] } });
+    assert.equal(listed.Id, container.id);
+    assert.deepEqual(Object.keys(listed.NetworkSettings.Networks).sort(), ["node-a", "node-b"]);
+    await container.remove({ force: true });
+  });
+});
+
 describe("events", () => {
   test("of a life", async () => {
     const filters = { label: ["of=events"] };

@@ -603,6 +603,177 @@ class Models(Case):
         self.assertNotIn(container.id, [each.id for each in self.client.containers.list(all=True)])
 
 
+class Networks(Case):
+    def network(self, name="py-net", **options):
+        network = self.client.networks.create(name, **options)
+        self.addCleanup(self.remove_network, network.id)
+        return network
+
+    def remove_network(self, network):
+        with contextlib.suppress(docker.errors.NotFound):
+            self.api.remove_network(network)
+
+    def pools(self, subnet, **options):
+        return docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=subnet, **options)])
+
+    def test_create_with_all_there_is(self):
+        ipam = docker.types.IPAMConfig(
+            driver="default",
+            options={"mine": "1"},
+            pool_configs=[
+                docker.types.IPAMPool("10.93.1.0/24", "10.93.1.128/25", "10.93.1.254", {"router": "10.93.1.129"}),
+                docker.types.IPAMPool("fd93:1::/64"),
+            ],
+        )
+        network = self.network(
+            driver="bridge",
+            options={"com.docker.network.driver.mtu": "1280"},
+            ipam=ipam,
+            check_duplicate=True,
+            internal=True,
+            labels={"py": "net"},
+            enable_ipv6=True,
+            attachable=True,
+            scope="local",
+        )
+        attrs = network.attrs
+        self.assertEqual((attrs["Driver"], attrs["Scope"], attrs["Internal"]), ("bridge", "local", True))
+        self.assertEqual((attrs["EnableIPv6"], attrs["Attachable"], attrs["Ingress"]), (True, True, False))
+        self.assertEqual(attrs["Options"], {"com.docker.network.driver.mtu": "1280"})
+        self.assertEqual(attrs["Labels"], {"py": "net"})
+        self.assertEqual(attrs["IPAM"]["Options"], {"mine": "1"})
+        four, six = attrs["IPAM"]["Config"]
+        self.assertEqual(
+            four,
+            {
+                "Subnet": "10.93.1.0/24",
+                "IPRange": "10.93.1.128/25",
+                "Gateway": "10.93.1.254",
+                "AuxiliaryAddresses": {"router": "10.93.1.129"},
+            },
+        )
+        self.assertEqual(six["Subnet"], "fd93:1::/64")
+
+    def test_refusals(self):
+        network = self.network(ipam=self.pools("10.93.2.0/24"))
+        for options, status, words in (
+            ({"name": "py-net"}, 409, "network with name py-net already exists"),
+            ({"name": "py-two", "driver": "nosuch"}, 404, 'plugin "nosuch" not found'),
+            ({"name": "py-two", "ipam": self.pools("nonsense")}, 400, "invalid subnet nonsense: invalid CIDR block notation"),
+            ({"name": "py-two", "ipam": self.pools("10.93.2.128/25")}, 403, "Pool overlaps with other one"),
+            ({"name": "host"}, 403, "operation is not permitted on predefined host network"),
+            ({"name": ""}, 400, "invalid name"),
+        ):
+            with self.assertRaises(docker.errors.APIError) as caught:
+                self.client.networks.create(**options)
+            self.assertEqual((caught.exception.status_code, words in caught.exception.explanation), (status, True), words)
+        with self.assertRaises(docker.errors.NotFound):
+            self.client.networks.get("py-nosuch")
+        with self.assertRaises(docker.errors.APIError) as caught:
+            self.api.remove_network("bridge")
+        self.assertEqual(caught.exception.status_code, 403)
+        container = self.started("sleep 60")
+        for change in (
+            lambda: network.disconnect(container),
+            lambda: network.connect(container, ipv4_address="10.94.0.1"),
+            lambda: network.connect("py-nosuch"),
+        ):
+            with self.assertRaises(docker.errors.APIError):
+                change()
+        network.connect(container)
+        with self.assertRaises(docker.errors.APIError) as caught:
+            network.remove()
+        self.assertEqual(caught.exception.status_code, 403)
+        self.assertIn("has active endpoints", caught.exception.explanation)
+
+    def test_lists(self):
+        network = self.network(labels={"py": "list"})
+        names = [each.name for each in self.client.networks.list()]
+        self.assertEqual({"bridge", "host", "none", "py-net"} - set(names), set())
+        for options in ({"names": ["py-net"]}, {"ids": [network.id]}, {"filters": {"label": "py=list"}}):
+            self.assertEqual([each.id for each in self.client.networks.list(**options)], [network.id])
+        self.assertEqual(self.client.networks.list(filters={"label": "py=other"}), [])
+        self.assertIn(network, self.client.networks.list(filters={"type": "custom", "driver": "bridge"}))
+        self.assertIn(network, self.client.networks.list(filters={"dangling": True}))
+        self.assertEqual(self.client.networks.get(network.short_id, scope="local", verbose=False), network)
+        [listed] = self.client.networks.list(names=["py-net"], greedy=True)
+        self.assertEqual(listed.containers, [])
+
+    def test_connect_with_all_there_is(self):
+        ipam = docker.types.IPAMConfig(
+            pool_configs=[docker.types.IPAMPool("10.93.3.0/24"), docker.types.IPAMPool("fd93:3::/64")]
+        )
+        network = self.network(ipam=ipam, enable_ipv6=True)
+        other = self.started("sleep 60", name="py-other")
+        container = self.started("sleep 60", name="py-connected")
+        network.connect(other)
+        network.connect(
+            container,
+            aliases=["one", "two"],
+            links={"py-other": "linked"},
+            ipv4_address="10.93.3.9",
+            ipv6_address="fd93:3::9",
+            link_local_ips=["169.254.3.3"],
+            driver_opt={"com.docker.network.endpoint.ifname": "mine0"},
+        )
+        network.reload()
+        self.assertEqual({each.name for each in network.containers}, {"py-other", "py-connected"})
+        shown = network.attrs["Containers"][container]
+        self.assertEqual(
+            (shown["Name"], shown["IPv4Address"], shown["IPv6Address"]),
+            ("py-connected", "10.93.3.9/24", "fd93:3::9/64"),
+        )
+        place = self.api.inspect_container(container)["NetworkSettings"]["Networks"]["py-net"]
+        self.assertEqual((place["Aliases"], place["Links"]), (["one", "two"], ["py-other:linked"]))
+        self.assertEqual((place["IPAddress"], place["GlobalIPv6Address"]), ("10.93.3.9", "fd93:3::9"))
+        self.assertEqual(place["DNSNames"][:3], ["py-connected", "one", "two"])
+        for question, answer in (("linked", "Address: 10.93.3."), ("py-other", "Address: 10.93.3.")):
+            said = self.client.containers.get(container).exec_run(["nslookup", "-type=a", question]).output
+            self.assertIn(answer, said.decode())
+        mac = self.client.containers.get(container).exec_run("cat /sys/class/net/mine0/address").output
+        self.assertEqual(mac.decode().strip(), shown["MacAddress"])
+        network.disconnect(container, force=True)
+        self.assertNotIn("py-net", self.api.inspect_container(container)["NetworkSettings"]["Networks"])
+        network.disconnect(other)
+        network.remove()
+        self.assertEqual(self.client.networks.list(names=["py-net"]), [])
+
+    def test_create_a_container_on_it(self):
+        network = self.network(ipam=self.pools("10.93.4.0/24"))
+        config = self.api.create_networking_config(
+            {"py-net": self.api.create_endpoint_config(ipv4_address="10.93.4.7", aliases=["seven"])}
+        )
+        container = self.created("sleep 60", networking_config=config, host_network_mode="py-net")
+        self.assertEqual(self.client.networks.get("py-net").containers, [])
+        self.api.start(container)
+        place = self.api.inspect_container(container)["NetworkSettings"]["Networks"]["py-net"]
+        self.assertEqual((place["IPAddress"], place["Aliases"], place["NetworkID"]), ("10.93.4.7", ["seven"], network.id))
+        run = self.run_detached("sleep 60", network="py-net")
+        self.assertIn("py-net", run.attrs["NetworkSettings"]["Networks"] or {"py-net": None})
+        self.assertEqual([each.id for each in self.client.containers.list(filters={"network": "py-net"})], [run.id, container])
+
+    def test_prune(self):
+        self.network("py-unused", labels={"py": "prune"})
+        self.network("py-used", labels={"py": "prune"})
+        self.run_detached("sleep 60", network="py-used")
+        pruned = self.client.networks.prune(filters={"label": "py=prune"})
+        self.assertEqual(pruned, {"NetworksDeleted": ["py-unused"]})
+        self.assertIsNone(self.client.networks.prune(filters={"label": "py=prune"})["NetworksDeleted"])
+
+    def test_events(self):
+        since = int(time.time()) - 1
+        network = self.network()
+        container = self.started("sleep 60")
+        network.connect(container)
+        network.disconnect(container)
+        network.remove()
+        seen = []
+        for event in self.client.events(decode=True, since=since, until=int(time.time()) + 1, filters={"network": network.id}):
+            seen.append((event["Action"], event["Actor"]["Attributes"]["name"], event["Actor"]["Attributes"].get("container")))
+        expected = [("create", None), ("connect", container), ("disconnect", container), ("destroy", None)]
+        self.assertEqual(seen, [(action, "py-net", who) for action, who in expected])
+
+
 class Events(Case):
     def test_a_life(self):
         since = int(time.time())
