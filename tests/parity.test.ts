@@ -71,6 +71,57 @@ const scripts: Record<string, string> = {
     docker inspect -f '{{.State.Nope}}' pp; docker inspect -f '{{' pp; docker inspect pp nosuch | head -3
     docker inspect pp | sed '/At"/d'; docker inspect --format json pp | wc -l; docker inspect -s alpine | head -1
     docker image inspect alpine; docker rm -f pp`,
+  "networks: made, shown, removed": `
+    docker network create; docker network create a b; docker network create ''; docker network create host
+    docker network create nt1 | wc -c; docker network create nt1; docker network create -d nosuch x
+    docker network create --subnet bad x; docker network create --subnet 10.95.1.2/16 x
+    docker network create --subnet 10.95.0.0/16 --gateway 10.96.0.1 x; docker network create --gateway 10.95.0.1 x
+    docker network create --ip-range 10.95.0.0/24 x; docker network create --aux-address a=10.95.0.1 x
+    docker network create --subnet 10.95.0.0/16 --aux-address a=bad x; docker network create --aux-address bad x
+    docker network create --subnet 10.95.0.0/16 --ip-range 10.95.5.0/24 --gateway 10.95.0.9 --aux-address a=10.95.5.1 --aux-address b=10.95.5.2 \\
+      --ipv6 --subnet fd95::/64 --gateway fd95::9 --label a=b --label c -o x=y -o bad --ipam-opt m=n --attachable --internal nt2 | wc -c
+    docker network inspect nt2; docker network create --subnet 10.95.0.128/25 x; docker network create --ipv4=false x
+    docker network create --subnet 10.95.0.0/16 --subnet 10.97.0.0/16 --gateway 10.95.0.1 --gateway 10.97.0.1 x
+    docker network create --config-only --subnet 10.97.0.0/24 --label t=u tpl | wc -c; docker network create --config-from tpl nt3 | wc -c
+    docker network create --config-from tpl --label x=y x; docker network create --config-from nosuch x
+    docker network inspect tpl nt3; docker network rm tpl; docker run --rm --network tpl alpine true
+    docker network create -d macvlan -o parent=nosuch.1 x; docker network create -d macvlan -o macvlan_mode=bad x
+    docker network create -o com.docker.network.driver.mtu=bad x; docker network create --scope swarm x; docker network create --ingress x
+    docker network ls; docker network ls -q | wc -l; docker network ls --no-trunc; docker network ls -f type=custom --format '{{json .}}'
+    docker network ls -f type=bad; docker network ls -f dangling=bad; docker network ls -f bad=x; docker network ls -f name=nt -f label=a -q | wc -l
+    docker network ls -f driver=bridge -f dangling=true --format '{{.Name}} {{.IPv4}} {{.IPv6}} {{.Internal}} {{.Labels}} {{.Label "a"}}'
+    docker network ls --format raw; docker network ls --format '{{.Bad}}'; docker network ls x; docker network inspect; docker network inspect nosuch nt1 | head -3
+    docker network inspect -f '{{.Nope}}' nt1; docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' nt2 bridge | head -1
+    docker network rm; docker network rm nosuch bridge nt1; docker network rm -f nosuch; docker network rm nt2 nt3 tpl
+    echo n | docker network prune; docker network create nt4 | wc -c; docker network prune -f --filter label=none; docker network prune -f
+    docker network prune -f --filter bad=x; docker network prune -f --filter until=bad; docker network; docker network nosuch`,
+  "networks: joined and left": `
+    docker network create --subnet 10.95.0.0/24 --ipv6 --subnet fd95::/64 na | wc -c; docker network create nb | wc -c
+    docker run -d --name pp --network na alpine sleep 100 | wc -c; docker network connect nb pp; docker network connect nb pp
+    docker network connect nosuch pp; docker network connect na nosuch; docker network connect host pp; docker network connect none pp
+    docker network connect; docker network connect na; docker network disconnect nosuch pp; docker network disconnect bridge pp
+    docker network rm na 2>&1 | sed 's/[0-9a-f]\\{12\\}/ID/'; docker network disconnect nb pp; docker network disconnect nb pp
+    docker network connect --ip 10.1.1.1 na pp; docker network connect --ip 10.1.1.1 nb pp; docker network connect --ip bad nb pp
+    docker network connect --alias x --alias y --link pp:z --driver-opt a=b --gw-priority 3 nb pp
+    docker network connect --gw-priority bad nb pp; docker network connect --link-local-ip bad bridge pp
+    docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{json $v.Aliases}} {{json $v.Links}} {{$v.GwPriority}} {{json $v.DriverOpts}} {{json $v.IPAMConfig}}
+{{end}}' pp
+    docker network inspect -f '{{range .Containers}}{{.Name}}{{end}}' na nb; docker ps --filter network=nb --format '{{.Names}}'
+    docker ps --filter network=nosuch -q; docker network disconnect -f na pp; docker network disconnect nb pp; docker exec pp ip -o link | wc -l
+    docker inspect -f '{{json .NetworkSettings.Networks}}' pp; docker start pp; docker restart -t 0 pp; docker exec pp ip -o link | wc -l
+    docker stop -t 0 pp; docker network connect --ip 10.95.0.77 na pp; docker network rm na; docker start pp; docker network disconnect na pp
+    docker network disconnect na pp; docker rm -f pp; docker network rm na nb`,
+  "networks: what a container cannot have": `
+    docker network create --subnet 10.95.0.0/24 na | wc -c; docker network create nb | wc -c
+    for options in '--network na --ip 10.1.1.1' '--network na --ip bad' '--network na --ip6 fd95::1' '--network nb --ip 10.1.1.1' \\
+      '--network na --ip 10.95.0.1' '--ip 172.17.0.9' '--network host --ip 1.1.1.1' '--network-alias x' '--network none --network-alias x' \\
+      '--network host --network na' '--network na --network na' '--network container:nosuch' '--network container:' \\
+      '--network name=na,bad=1' '--network name=na,ip=bad' '--network ip=1.2.3.4' '--network name=na,mac-address=zz' '--mac-address zz' \\
+      '--network name=na,mac-address=02:42:00:00:00:01 --mac-address 02:42:00:00:00:02' '--network name=na,gw-priority=x' \\
+      '--network name=na,driver-opt=com.docker.network.endpoint.ifname=a/b' '--network nosuch --ip 10.1.1.1' '--link nosuch' '--link a:b:c' \\
+      '--network na --link nosuch:x' '--network host --link x' '--network host -p 80:80' '--dns-search .' '--add-host x:bad' '--expose 80-70'
+    do echo "$options"; docker run --rm $options alpine true; echo $?; done
+    docker network rm na nb`,
   "disk usage": `
     docker create --name pp -v named:/x alpine | wc -c; docker volume create other; docker run --rm -v named:/x alpine sh -c 'echo 12345 >/x/a'
     docker system df; docker system df -v | tr -s ' '; docker system df --format json; docker system df --format '{{.Bad}}' | head -1

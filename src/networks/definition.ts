@@ -52,9 +52,13 @@ export function defineNetwork(
     attachable: request.Attachable ?? false,
     configOnly: isTemplate,
     configFrom,
-    options: { ...request.Options },
-    labels: { ...request.Labels },
-    ipam: { driver: request.IPAM?.Driver || "default", options: request.IPAM?.Options ?? null, config },
+    options: sorted(request.Options),
+    labels: sorted(request.Labels),
+    ipam: {
+      driver: request.IPAM?.Driver || "default",
+      options: request.IPAM?.Options ? sorted(request.IPAM.Options) : null,
+      config,
+    },
     ownSubnets: config.length > 0,
   };
   if (isTemplate) return checkTemplate(record, configFrom, request.Driver ?? "");
@@ -67,6 +71,11 @@ export function defineNetwork(
   const complete = configFrom === "" ? record : fromTemplate(record, configFrom, template(configFrom));
   checkComplete(complete);
   return complete;
+}
+
+/** In the order Docker shows them in. */
+function sorted(values: Record<string, string> | null | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(values ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The subnets of a record. Those of a family that is switched off are left out. */
