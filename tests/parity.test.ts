@@ -90,8 +90,8 @@ const scripts: Record<string, string> = {
     docker network ls; docker network ls -q | wc -l; docker network ls --no-trunc; docker network ls -f type=custom --format '{{json .}}'
     docker network ls -f type=bad; docker network ls -f dangling=bad; docker network ls -f bad=x; docker network ls -f name=nt -f label=a -q | wc -l
     docker network ls -f driver=bridge -f dangling=true --format '{{.Name}} {{.IPv4}} {{.IPv6}} {{.Internal}} {{.Labels}} {{.Label "a"}}'
-    docker network ls --format raw; docker network ls --format '{{.Bad}}'; docker network ls x; docker network inspect; docker network inspect nosuch nt1 | head -3
-    docker network inspect -f '{{.Nope}}' nt1; docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' nt2 bridge | head -1
+    docker network ls --format raw; docker network ls --format '{{.Bad}}'; docker network ls x; docker network inspect; docker network inspect nosuch nt1 | sed -n 1,3p
+    docker network inspect -f '{{.Nope}}' nt1; docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' nt2 bridge | sed -n 1p
     docker network rm; docker network rm nosuch bridge nt1; docker network rm -f nosuch; docker network rm nt2 nt3 tpl
     echo n | docker network prune; docker network create nt4 | wc -c; docker network prune -f --filter label=none; docker network prune -f
     docker network prune -f --filter bad=x; docker network prune -f --filter until=bad; docker network; docker network nosuch`,
