@@ -29,14 +29,19 @@ export function atEnd(cleanup: () => void): void {
   cleanups.push(cleanup);
 }
 
-export async function startBrig(scratch: string): Promise<Engine> {
+/** `network`: in a network namespace of its own, as the other engine, or beside us to reach registries on this machine. */
+export async function startBrig(scratch: string, network: "own" | "host"): Promise<Engine> {
   const host = `unix://${scratch}/brig.sock`;
   const roots = ["--data-root", `${scratch}/brig`, "--exec-root", `${scratch}/brig-run`];
   const rest = ["--pidfile", `${scratch}/brig.pid`, "--bridge", bridge, "--config-file", "/dev/null"];
-  const daemon = spawnDaemon([brigBinary, "daemon", "-H", host, ...roots, ...rest], `${scratch}/brig.log`);
+  const inNetwork = network === "own" ? ["unshare", "--net"] : [];
+  const daemon = spawnDaemon(
+    [...inNetwork, brigBinary, "daemon", "-H", host, ...roots, ...rest],
+    `${scratch}/brig.log`,
+  );
   atEnd(() => {
     endDaemon(daemon.pid);
-    quietly([brigBinary, "daemon", "--uninstall", "--bridge", bridge]);
+    if (network === "host") quietly([brigBinary, "daemon", "--uninstall", "--bridge", bridge]);
   });
   const client = [brigBinary, "-H", host];
   await answers(host);

@@ -28,7 +28,7 @@ await runBenchmark(deadlineMs, async () => {
   mkdirSync(cache, { recursive: true });
   const scratch = mkdtempSync(join(cache, "run-"));
   atEnd(() => rmSync(scratch, { recursive: true, force: true }));
-  const brig = await startBrig(scratch);
+  const brig = await startBrig(scratch, "host");
   const docker = await startDocker(scratch, "host");
   const roots = ["--root", `${scratch}/podman`, "--runroot", `${scratch}/podman-run`, "--storage-driver", "overlay"];
   const podman: Mover = { client: ["podman", ...roots], plainHttp: ["--tls-verify=false"] };

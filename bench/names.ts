@@ -61,5 +61,5 @@ export function lookUp(pid: number, name: string, count: number): LookUps {
 
 if (import.meta.main) {
   const [pid, name, count] = process.argv.slice(2);
-  console.log(lookUp(Number(pid), name!, Number(count ?? 100_000)));
+  console.log(JSON.stringify(lookUp(Number(pid), name!, Number(count ?? 100_000))));
 }

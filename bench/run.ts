@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { buildBusyboxTar } from "../tests/support/busybox-image.ts";
 import { atEnd, type Engine, image, label, startBrig, startDocker } from "./engines.ts";
 import { concurrently, each, inTurn, median, proportionalMb, residentMb, time } from "./measure.ts";
+import { networkParts } from "./networks.ts";
 import { measureParts, type Row, runBenchmark } from "./table.ts";
 
 const deadlineMs = 450_000;
@@ -184,9 +185,12 @@ const parts: { name: string; measure: (engines: Engine[], scratch: string) => Pr
 await runBenchmark(deadlineMs, async () => {
   const scratch = mkdtempSync(join(tmpdir(), "brig-bench-"));
   atEnd(() => rmSync(scratch, { recursive: true, force: true }));
-  const engines = [await startBrig(scratch), await startDocker(scratch, "own")];
+  const engines = [await startBrig(scratch, "own"), await startDocker(scratch, "own")];
   const archive = await buildBusyboxTar(join(scratch, "image.tar"));
   await each(engines, (engine) => command(engine, "import", archive, image));
-  const measured = parts.map(({ name, measure }) => ({ name, measure: () => measure(engines, scratch) }));
+  const measured = [...parts, ...networkParts].map(({ name, measure }) => ({
+    name,
+    measure: () => measure(engines, scratch),
+  }));
   return measureParts(measured, ["dockerd"]);
 });

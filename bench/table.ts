@@ -5,7 +5,7 @@ import { cleanUp } from "./engines.ts";
 /** A line of the table; `values` are Brig's first, then the others'. */
 export interface Row {
   name: string;
-  unit: "ms" | "MB" | "MB/s";
+  unit: "ms" | "MB" | "MB/s" | "/s";
   /** What is to be reached, in words. */
   wanted: string;
   values: number[];
@@ -48,7 +48,7 @@ function print(rows: Row[], others: string[]): void {
     const columns = others.map((_, index) => {
       const theirs = values[index + 1];
       if (theirs === undefined) return " | |";
-      const ratio = unit === "MB/s" ? ours / theirs : theirs / ours;
+      const ratio = unit.endsWith("/s") ? ours / theirs : theirs / ours;
       return ` ${shown(theirs)} ${unit} | ${Number.isFinite(ratio) ? `${ratio.toFixed(1)}×` : ""} |`;
     });
     console.log(`| ${name} | ${shown(ours)} ${unit} |${columns.join("")} ${wanted} |`);

@@ -35,6 +35,8 @@ export class ForwardRules {
   readonly #chain: string;
   readonly #warn: (message: string) => void;
   readonly #told = new Set<string>();
+  /** Chains of Brig's own that accept its bridges, `ip filter brig_x` say, as they were found the last time. */
+  readonly #accepting = new Set<string>();
 
   /** `chain` is the name of the daemon's own chain, an identifier that begins with `brig_`. */
   constructor(nft: Nftables, chain: string, warn: (message: string) => void) {
@@ -49,11 +51,12 @@ export class ForwardRules {
    */
   mend(bridges: readonly string[], exit?: string): void {
     const chains = this.#chains();
+    this.#accepting.clear();
     const beside = (hook: string | undefined): OwnChain | undefined => {
       if (hook === "forward")
         return {
           name: this.#chain,
-          accepted: new Map(bridges.map((name) => [`brig ${name}`, [`iifname "${name}"`, `oifname "${name}"`]])),
+          accepted: new Map(bridges.map((name) => [`brig ${name}`, acceptanceOf(name)])),
         };
       if (hook !== "output") return undefined;
       const accepted = new Map(exit === undefined ? [] : [[`brig ${exit}`, [`oifname "${exit}"`]]]);
@@ -74,6 +77,14 @@ export class ForwardRules {
     }
   }
 
+  /** The same for one more bridge, where nobody has changed the ruleset since and there were bridges before. */
+  add(bridge: string): void {
+    const commands = [...this.#accepting].flatMap((chain) =>
+      acceptanceOf(bridge).map((match) => `add rule ${chain} ${match} counter accept comment "brig ${bridge}"`),
+    );
+    if (commands.length > 0) this.#nft.run(commands.join("\n"));
+  }
+
   /** Removes the rules. Idempotent. */
   remove(): void {
     this.mend([]);
@@ -89,6 +100,7 @@ export class ForwardRules {
     if (jumps.length !== 1 || !needed)
       commands.push(...jumps.map(({ handle }) => `delete rule ${where} ${chain.name} handle ${handle}`));
     if (needed) {
+      if (chain.hook === "forward") this.#accepting.add(`${where} ${name}`);
       commands.push(...this.#chainCommands(`${where} ${name}`, accepted, exists));
       // Behind Docker's chain for its users' own rules, which shall hold for Brig's containers as well.
       const userChain = others.find(({ expr }) => jumpsTo(expr, "DOCKER-USER"));
@@ -134,6 +146,10 @@ export class ForwardRules {
     this.#told.add(message);
     this.#warn(message);
   }
+}
+
+function acceptanceOf(bridge: string): string[] {
+  return [`iifname "${bridge}"`, `oifname "${bridge}"`];
 }
 
 function place({ family, table }: ListedChain): string {

@@ -73,10 +73,12 @@ export class PacketFilter {
 
   /** Adds a network, or changes one: its ports must have been removed where its gateway mode changes. */
   addNetwork(network: FirewallNetwork): void {
+    const isAsItWas = this.#bridges.size > 0 && !this.#nft.changedByOthers();
     this.#firewall.addNetwork(network);
     if (this.#bridges.has(network.bridge)) return;
     this.#bridges.add(network.bridge);
-    this.#mendForward();
+    if (isAsItWas) this.#forward.add(network.bridge);
+    else this.#mendAll();
     this.#mendLegacy();
   }
 
@@ -111,10 +113,7 @@ export class PacketFilter {
   mend(): void {
     // The older iptables tells nobody of its changes: to be asked now and then.
     this.#mendLegacy();
-    if (!this.#nft.changedByOthers()) return;
-    this.#firewall.mend();
-    this.#firewall.setForeignBridges(this.#options.foreignBridges());
-    this.#mendForward();
+    if (this.#nft.changedByOthers()) this.#mendAll();
   }
 
   /** Stops watching. All rules stay. */
@@ -136,6 +135,12 @@ export class PacketFilter {
   /** The link by which packets leave to come in again, where they do. */
   get #exit(): string | undefined {
     return this.#options.publishPolicy === "host-firewall" ? this.#loop.exit : undefined;
+  }
+
+  #mendAll(): void {
+    this.#firewall.mend();
+    this.#firewall.setForeignBridges(this.#options.foreignBridges());
+    this.#mendForward();
   }
 
   #mendForward(): void {
