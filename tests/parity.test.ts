@@ -79,7 +79,7 @@ const scripts: Record<string, string> = {
     docker network create --ip-range 10.95.0.0/24 x; docker network create --aux-address a=10.95.0.1 x
     docker network create --subnet 10.95.0.0/16 --aux-address a=bad x; docker network create --aux-address bad x
     docker network create --subnet 10.95.0.0/16 --ip-range 10.95.5.0/24 --gateway 10.95.0.9 --aux-address a=10.95.5.1 --aux-address b=10.95.5.2 \\
-      --ipv6 --subnet fd95::/64 --gateway fd95::9 --label a=b --label c -o x=y -o bad --ipam-opt m=n --attachable --internal nt2 | wc -c
+      --ipv6 --subnet fd95::/64 --gateway fd95::9 --label a=b -o x=y -o bad --ipam-opt m=n --attachable --internal nt2 | wc -c
     docker network inspect nt2; docker network create --subnet 10.95.0.128/25 x; docker network create --ipv4=false x
     docker network create --subnet 10.95.0.0/16 --subnet 10.97.0.0/16 --gateway 10.95.0.1 --gateway 10.97.0.1 x
     docker network create --config-only --subnet 10.97.0.0/24 --label t=u tpl | wc -c; docker network create --config-from tpl nt3 | wc -c
