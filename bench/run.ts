@@ -13,7 +13,7 @@ import { concurrently, each, inTurn, median, proportionalMb, residentMb, time } 
 import { networkParts } from "./networks.ts";
 import { measureParts, type Row, runBenchmark } from "./table.ts";
 
-const deadlineMs = 450_000;
+const deadlineMs = 900_000;
 const runs = 20;
 
 const one = (name: string, unit: Row["unit"], wanted: string, values: number[]): Row[] => [

@@ -1,10 +1,19 @@
 /** The networks a daemon has: their rows, what they come to on this host, and finding them. */
 import { randomBytes } from "node:crypto";
 import { Netlink } from "../kernel/rtnetlink.ts";
-import { forbidden, messageOf, notFound } from "../lib/errors.ts";
+import { forbidden, messageOf, notFound, systemError } from "../lib/errors.ts";
 import type { StateDatabase } from "../state/database.ts";
 import type { NetworkCreateRequest } from "../wire/engine-api.ts";
-import { formatAddress, formatSubnet, overlap, parseAddress, parseCidr, type Subnet } from "./addresses.ts";
+import {
+  addressOfBytes,
+  formatAddress,
+  formatSubnet,
+  overlap,
+  parseAddress,
+  parseCidr,
+  type Subnet,
+  subnetOf,
+} from "./addresses.ts";
 import { bridgesOfOthers, subnetsInUse } from "./bridge.ts";
 import { BridgeNetwork } from "./bridge-network.ts";
 import { defaultBridgeRecord } from "./default-bridge.ts";
@@ -29,6 +38,8 @@ export interface KnownNetwork extends NetworkRecord {
   endpoints: Map<string, Endpoint>;
 }
 
+/** RT_TABLE_MAIN */
+const mainTable = 254;
 const builtin: Record<string, NetworkRecord["driver"]> = { bridge: "bridge", host: "host", none: "null" };
 
 export class KnownNetworks {
@@ -151,6 +162,23 @@ export class KnownNetworks {
       attachment === undefined ? [] : { attachment, hairpin: (publishing?.ports.length ?? 0) > 0 },
     );
     work.replug(places);
+  }
+
+  /** Throws with what is wrong where the host has got a route that takes packets away from a network's containers. */
+  checkRoutes(): void {
+    const links = new Map(this.all().flatMap(({ work, name }) => (work === undefined ? [] : [[work.link, name]])));
+    const own = new Set(this.#netlink.links().flatMap(({ name, index }) => (links.has(name) ? index : [])));
+    for (const family of [4, 6] as const)
+      for (const { destination, prefixLength, linkIndex, table } of this.#netlink.routes(family)) {
+        if (prefixLength === 0 || destination.length === 0 || own.has(linkIndex) || table !== mainTable) continue;
+        const route = subnetOf(addressOfBytes(destination), prefixLength);
+        for (const network of this.all())
+          for (const { subnet } of network.work instanceof BridgeNetwork ? poolsOf(network) : [])
+            if (overlap(route, subnet) && route.prefixLength >= subnet.prefixLength)
+              throw systemError(
+                `the host has a route to ${formatSubnet(route)} that overlaps network ${network.name} (${formatSubnet(subnet)}): containers there are not reached by it; make the network anew with another --subnet`,
+              );
+      }
   }
 
   /** Removes links that carry this daemon's mark, or are ports of its bridges, and that nobody owns any more. */

@@ -419,6 +419,19 @@ describe("recovery", () => {
   });
 });
 
+test("a route that the host gets later and that takes packets away from a network is told, once", () => {
+  const route = ["ip", "route", "add", "10.213.77.128/25", "dev", outsideBridge];
+  expect(Bun.spawnSync(route).exitCode).toBe(0);
+  try {
+    for (let look = 0; look < 25; look++) networks.mend();
+  } finally {
+    Bun.spawnSync(route.with(2, "del"));
+  }
+  const told = warnings.splice(0).filter((warning) => warning.includes("10.213.77.128/25"));
+  expect(told).toHaveLength(1);
+  expect(told[0]).toContain("overlaps network bridge (10.213.77.0/24)");
+});
+
 test("containers that may not talk to each other do so by published ports and links alone", async () => {
   await networks.close();
   networks = start([], { icc: false });

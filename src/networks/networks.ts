@@ -106,6 +106,7 @@ export interface Sandbox {
 }
 
 const watchIntervalMs = 1000;
+const looksPerRouteCheck = 10;
 
 /** All networks of a daemon. Nothing here forks or waits, except for what `start` does once. */
 export class Networks {
@@ -121,6 +122,7 @@ export class Networks {
   #names!: ContainerNames;
   #filter: PacketFilter | undefined;
   #watch: NodeJS.Timeout | undefined;
+  #looks = 0;
   /** What could not be mended the last time, and why. */
   readonly #unmended = new Map<string, string>();
   /** Whether the host has nothing of Brig's, until something is needed. */
@@ -454,6 +456,8 @@ export class Networks {
     for (const network of this.#networks.all())
       this.#attempt(`network ${network.name}`, () => this.#networks.mend(network));
     this.#attempt("the packet filter", () => this.#filter?.mend());
+    if (this.#looks++ % looksPerRouteCheck === 0)
+      this.#attempt("the host's routes", () => this.#networks.checkRoutes());
   }
 
   /** The daemon stops; containers stay connected and their ports published. */
