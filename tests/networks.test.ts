@@ -272,7 +272,13 @@ describe("a container on several networks", () => {
     expect(a.sh("ip route")).toContain("default via 10.91.11.1 dev eth1");
     await remove("aa");
     const clash = ["--network", `name=aa,${options}`, "--network", `name=bb,${options}`];
-    expect((await docker("run", "--rm", ...clash, "alpine")).code).toBe(125);
+    expect(await refusal("run", "--rm", "--name", "aa", ...clash, "alpine")).toBe(
+      "container aa has an interface up0 already",
+    );
+    const second = "name=bb,driver-opt=com.docker.network.endpoint.ifname=eth0";
+    const shown = await ok("run", "--rm", "--network", "aa", "--network", second, "alpine", "ip", "-o", "-4", "addr");
+    expect(shown).toMatch(/eth0 .* 10\.91\.11\./);
+    expect(shown).toMatch(/eth1 .* 10\.91\.10\./);
     expect(await daemon.leftovers()).toEqual([]);
     await ok("network", "rm", "aa", "bb");
   });

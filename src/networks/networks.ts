@@ -242,8 +242,9 @@ export class Networks {
     const occupancy = emptyOccupancy(randomId());
     this.#occupancies.set(containerId, occupancy);
     try {
-      for (const [network, settings] of this.#networksFor(container.hostConfig, endpoints))
-        this.#settle(occupancy, network, settings, container);
+      const networks = this.#networksFor(container.hostConfig, endpoints);
+      const wanted = [...networks.values()].flatMap((settings) => wantedInterfaceName(settings) ?? []);
+      for (const [network, settings] of networks) this.#settle(occupancy, network, settings, container, wanted);
       this.#ports.reserve(
         occupancy,
         publishRequests(container.config, container.hostConfig),
@@ -537,13 +538,20 @@ export class Networks {
     return found;
   }
 
-  /** Gives a container a place on a network, in memory: addresses, a name for its interface, names. */
+  /**
+   * Gives a container a place on a network, in memory: addresses, a name for its interface, names. `wantedNames`: of
+   * interfaces that its other networks ask for.
+   */
   #settle(
     occupancy: Occupancy,
     network: KnownNetwork,
     requested: EndpointSettings,
     { containerId, name, config }: NetworkedContainer,
+    wantedNames: string[] = [],
   ): Endpoint {
+    const wantedName = wantedInterfaceName(requested);
+    if (occupancy.endpoints.some(({ attachment }) => attachment?.interfaceName === (wantedName ?? "")))
+      throw conflict(`container ${name} has an interface ${wantedName} already`);
     const id = randomId();
     const named = !isPredefined(network.name);
     const endpoint: Endpoint = {
@@ -564,7 +572,7 @@ export class Networks {
       if (network.internal) for (const placement of Object.values(placements)) placement.gateway = "";
       endpoint.attachment = {
         ...placements,
-        interfaceName: wantedInterfaceName(requested) ?? freeInterfaceName(occupancy, network.work.interfacePrefix),
+        interfaceName: wantedName ?? freeInterfaceName(occupancy, network.work.interfacePrefix, wantedNames),
         mac: (requested.MacAddress || config.MacAddress || macOf(placements)).toLowerCase().replaceAll("-", ":"),
         link: network.work instanceof BridgeNetwork ? `veth${id.slice(0, 7)}` : "",
       };

@@ -43,9 +43,9 @@ export function publishingOf(endpoints: Endpoint[]): Publishing | undefined {
   return endpoints.find(({ publishing }) => publishing !== undefined)?.publishing;
 }
 
-/** The first name with that beginning that none of its interfaces has. */
-export function freeInterfaceName({ endpoints }: Occupancy, prefix: string): string {
-  const taken = new Set(endpoints.map(({ attachment }) => attachment?.interfaceName));
+/** The first name with that beginning that none of its interfaces has, or is `wanted` for another one. */
+export function freeInterfaceName({ endpoints }: Occupancy, prefix: string, wanted: Iterable<string>): string {
+  const taken = new Set([...wanted, ...endpoints.map(({ attachment }) => attachment?.interfaceName)]);
   let index = 0;
   while (taken.has(`${prefix}${index}`)) index++;
   return `${prefix}${index}`;

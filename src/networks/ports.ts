@@ -179,12 +179,13 @@ export class PortTable {
     const others = this.#held.get(key) ?? [];
     if (others.some((other) => collide(other, hostAddress)))
       throw new PortTaken(`Bind for ${hostAddress}:${hostPort} failed: port is already allocated`);
-    const containerAddress = (six ? (v6 ?? v4) : v4) ?? "";
+    const containerAddress = (six ? (v6 ?? v4) : (v4 ?? v6)) ?? "";
+    const passedOn = six || containerAddress.includes(":");
     let close: () => void;
     try {
-      if (six && protocol === "tcp" && containerAddress !== "")
+      if (passedOn && protocol === "tcp" && containerAddress !== "")
         close = proxyPort(hostAddress, hostPort, containerAddress, containerPort);
-      else if (six && protocol === "udp" && containerAddress !== "")
+      else if (passedOn && protocol === "udp" && containerAddress !== "")
         close = proxyUdpPort(hostAddress, hostPort, containerAddress, containerPort, (error) =>
           this.#warn(`[${hostAddress}]:${hostPort}/udp is published, but cannot be served: ${messageOf(error)}`),
         );

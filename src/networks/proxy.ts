@@ -30,7 +30,7 @@ export function proxyPort(hostname: string, port: number, containerAddress: stri
   const options: TCPSocketListenOptions<End> & { ipv6Only: boolean } = {
     hostname,
     port,
-    ipv6Only: true,
+    ipv6Only: hostname.includes(":"),
     exclusive: true,
     allowHalfOpen: true,
     socket: {
@@ -150,7 +150,7 @@ export function proxyUdpPort(
   const options: udp.SocketOptions<"buffer"> & { flags: number } = {
     hostname,
     port,
-    flags: IPV6_ONLY,
+    flags: hostname.includes(":") ? IPV6_ONLY : 0,
     socket: {
       data(socket, bytes, clientPort, client) {
         const key = `${client} ${clientPort}`;
