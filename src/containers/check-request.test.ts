@@ -9,6 +9,7 @@ const host: CheckHost = {
   cpus: "0-1",
   memoryNodes: "0",
   cpuCount: 2,
+  hasSwapLimit: true,
   hasBlkioWeight: false,
   capabilities: allCapabilities,
   appArmor: false,

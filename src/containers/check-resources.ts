@@ -12,20 +12,30 @@ export interface ResourceHost {
   /** Memory nodes that are online, as a list. */
   memoryNodes: string;
   cpuCount: number;
+  /** Memory with swap can be limited. */
+  hasSwapLimit: boolean;
   /** Block devices can be given weights. */
   hasBlkioWeight: boolean;
 }
+
+/** Limits of a container to be, or changes of one that is there: those are judged by themselves. */
+export type Occasion = "create" | "update";
 
 const minimumMemoryBytes = 6 * 2 ** 20;
 const nanosPerCpu = 1e9;
 const highestCpu = 8192;
 
-function checkMemory(hostConfig: HostConfig, host: ResourceHost, warnings: string[]): void {
+function checkMemory(hostConfig: HostConfig, host: ResourceHost, warnings: string[], occasion: Occasion): void {
   const { Memory = 0, MemorySwap = 0, MemoryReservation = 0, MemorySwappiness } = hostConfig;
   if (Memory !== 0 && Memory < minimumMemoryBytes) throw invalidParameter("Minimum memory limit allowed is 6MB");
-  if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory)
+  if (Memory > 0 && MemorySwap !== -1 && !host.hasSwapLimit) {
+    warnings.push(
+      "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+    );
+    hostConfig.MemorySwap = -1;
+  } else if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory)
     throw invalidParameter("Minimum memoryswap limit should be larger than memory limit, see usage");
-  if (Memory === 0 && MemorySwap > 0)
+  if (Memory === 0 && MemorySwap > 0 && occasion === "create")
     throw invalidParameter("You should always set the Memory limit when using Memoryswap limit, see usage");
   if (MemorySwappiness != null && (MemorySwappiness < -1 || MemorySwappiness > 100))
     throw invalidParameter(`Invalid value: ${MemorySwappiness}, valid memory swappiness range is 0-100`);
@@ -85,7 +95,9 @@ function checkCpu(hostConfig: HostConfig, host: ResourceHost, warnings: string[]
   if (CpuPeriod !== 0 && (CpuPeriod < 1000 || CpuPeriod > 1000000))
     throw invalidParameter("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
   if (CpuQuota > 0 && CpuQuota < 1000) throw invalidParameter("CPU cfs quota can not be less than 1ms (i.e. 1000)");
-  if (CpuRealtimeRuntime > CpuRealtimePeriod)
+  if ((CpuRealtimePeriod !== 0 || CpuRealtimeRuntime !== 0) && host.cgroupMode === "v2")
+    throw systemError("your kernel does not support CPU real-time scheduler");
+  if (CpuRealtimePeriod !== 0 && CpuRealtimeRuntime > CpuRealtimePeriod)
     throw systemError("cpu real-time runtime cannot be higher than cpu real-time period");
   if ((hostConfig.CpuPercent ?? 0) > 0) {
     warnings.push("linux does not support CPU percent. Percent discarded.");
@@ -119,8 +131,13 @@ function checkBlockIo(hostConfig: HostConfig, host: ResourceHost, warnings: stri
  * Checks all limits, and takes out of `hostConfig` what this host cannot do, with a warning each.
  * Throws invalidParameter for what makes no sense or goes beyond the host.
  */
-export function checkResources(hostConfig: HostConfig, host: ResourceHost, warnings: string[]): void {
-  checkMemory(hostConfig, host, warnings);
+export function checkResources(
+  hostConfig: HostConfig,
+  host: ResourceHost,
+  warnings: string[],
+  occasion: Occasion = "create",
+): void {
+  checkMemory(hostConfig, host, warnings, occasion);
   checkCpu(hostConfig, host, warnings);
   checkBlockIo(hostConfig, host, warnings);
   if ((hostConfig.ShmSize ?? 0) < 0) throw invalidParameter("SHM size can not be less than 0");

@@ -1,4 +1,5 @@
 /** A container in memory: its record, and what only lives as long as the daemon. */
+import type { FSWatcher } from "node:fs";
 import { conflict } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import type { Console } from "../runtime/console.ts";
@@ -18,6 +19,8 @@ export class Container {
   console: Console | undefined;
   /** Execs that were made since the daemon started. */
   readonly execs = new Set<Exec>();
+  /** There while it runs. */
+  oomWatcher: FSWatcher | undefined;
   /** Set while a restart by policy is due. */
   restartTimer: ReturnType<typeof setTimeout> | undefined;
   /** Delay before the next restart by policy. */

@@ -5,6 +5,7 @@ import { unmount } from "../kernel/mount.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import { endExecs } from "./exec.ts";
+import { noteOom } from "./oom.ts";
 import { bundleDir, shmDir } from "./paths.ts";
 import { erase } from "./remove.ts";
 import { scheduleRestart, wantsRestart } from "./restart-policy.ts";
@@ -26,12 +27,12 @@ export function handleExit(rooms: Rooms, container: Container, end: RunEnd): Pro
     if (!container.running) return;
     const { record } = container;
     const { state } = record;
-    const oomKilled = existsSync(join(bundleDir(rooms.settings, container.id), "oom"));
+    noteOom(rooms, container);
     const trouble: unknown = await cleanUpRun(rooms, container).catch((error) => error ?? "unknown");
     const runMs = Math.max(0, Date.parse(end.finishedAt) - Date.parse(state.startedAt));
     delete state.frozenForCommit;
-    record.state = { ...state, status: "exited", pid: 0, pidStartTime: 0, conmonPid: 0, oomKilled, ...end };
-    if (oomKilled) announce(rooms, container, "oom");
+    delete state.limitsChanging;
+    record.state = { ...state, status: "exited", pid: 0, pidStartTime: 0, conmonPid: 0, ...end };
     announce(rooms, container, "die", {
       exitCode: String(end.exitCode),
       execDuration: String(Math.floor(runMs / 1000)),
@@ -57,6 +58,8 @@ export async function cleanUpRun(rooms: Rooms, container: Container): Promise<vo
   const { id, record } = container;
   container.console?.close();
   container.console = undefined;
+  container.oomWatcher?.close();
+  container.oomWatcher = undefined;
   endExecs(rooms, container);
   rooms.rotation.unwatch(id);
   const failures: unknown[] = [];

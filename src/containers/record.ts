@@ -26,6 +26,8 @@ export interface ContainerRunState {
   oomKilled: boolean;
   /** Paused by a commit alone, which lets it go on again. */
   frozenForCommit?: boolean;
+  /** The limits in `hostConfig` are on their way into the kernel. */
+  limitsChanging?: boolean;
 }
 
 /** Of a volume's or image's mount. */

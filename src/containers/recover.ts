@@ -14,11 +14,13 @@ import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
 import { establishLinks, linksOf } from "./links.ts";
 import { watchLogSize } from "./logs.ts";
 import { removeStages } from "./mount-stage.ts";
+import { watchOom } from "./oom.ts";
 import { bundleDir } from "./paths.ts";
 import { erase } from "./remove.ts";
 import { wantsStartWithDaemon } from "./restart-policy.ts";
 import type { Rooms } from "./rooms.ts";
 import { startContainer } from "./start.ts";
+import { completeUpdate } from "./update.ts";
 import { removeHalfView } from "./view.ts";
 
 type Warn = (message: string) => void;
@@ -47,6 +49,7 @@ export async function findRunning(
       await runtime.startIfCreated(container.id);
       if (state.frozenForCommit) await runtime.resume(container.id);
       delete state.frozenForCommit;
+      await completeUpdate(rooms, container);
       state.status = runtime.isPaused(container.id) ? "paused" : "running";
       rooms.store.save(container);
     } catch (error) {
@@ -106,6 +109,7 @@ export async function settle(
 ): Promise<void> {
   for (const container of live) {
     watchLogSize(rooms, container);
+    watchOom(rooms, container);
     rooms.networks.rename(container.id, container.name);
     followNetworks(rooms, container);
     try {

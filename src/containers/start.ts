@@ -14,6 +14,7 @@ import { cleanUpRun } from "./exit.ts";
 import { establishLinks, followLinked, linksOf } from "./links.ts";
 import { backstopBytes, watchLogSize } from "./logs.ts";
 import { MountStage } from "./mount-stage.ts";
+import { watchOom } from "./oom.ts";
 import { bundleDir, logPath } from "./paths.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeContainer } from "./remove.ts";
@@ -114,6 +115,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
   followLinked(rooms, container);
   watchLogSize(rooms, container);
   announce(rooms, container, "start");
+  watchOom(rooms, container);
 }
 
 /** The network a container gets for its own; undefined where it has the host's or another container's. */

@@ -42,6 +42,7 @@ function checkHost(config: DaemonConfig): CheckHost {
     cpus: online("/sys/devices/system/cpu/online"),
     memoryNodes: online("/sys/devices/system/node/online"),
     cpuCount: availableParallelism(),
+    hasSwapLimit: hasSwapLimit(),
     hasBlkioWeight: cgroupMode() === "v2" || existsSync("/sys/fs/cgroup/blkio/blkio.weight"),
     capabilities,
     appArmor,
@@ -50,6 +51,13 @@ function checkHost(config: DaemonConfig): CheckHost {
     },
     defaultLogDriver: config.logDriver,
   };
+}
+
+/** v2 has the file in every cgroup but the root. */
+function hasSwapLimit(): boolean {
+  if (cgroupMode() !== "v2") return existsSync("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
+  const own = readFileSync("/proc/self/cgroup", "utf8").trim().split(":").slice(2).join(":");
+  return own === "/" ? existsSync("/proc/swaps") : existsSync(`/sys/fs/cgroup${own}/memory.swap.max`);
 }
 
 /** A list of CPUs or memory nodes, 0-3 say. */

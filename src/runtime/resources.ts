@@ -61,3 +61,15 @@ export function cgroupsPathOf(id: string, parent: string, systemd: boolean): str
   if (systemd) return `${parent || "system.slice"}:brig:${id}`;
   return `/${(parent || "brig").replace(/^\/+|\/+$/g, "")}/${id}`;
 }
+
+/**
+ * The cgroup that systemd makes of `slice:prefix:name`: a scope below the slice, and `a-b.slice` lies in `a.slice`
+ * (systemd.slice(5)).
+ */
+export function systemdCgroupPath(cgroupsPath: string): string {
+  const [slice = "", prefix = "", name = ""] = cgroupsPath.split(":");
+  const words = slice.replace(/\.slice$/, "").split("-");
+  const parents =
+    slice === "" || slice === "-.slice" ? [] : words.map((_, index) => `${words.slice(0, index + 1).join("-")}.slice`);
+  return `/${[...parents, `${prefix}-${name}.scope`].join("/")}`;
+}

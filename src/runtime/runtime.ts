@@ -4,15 +4,26 @@
  */
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupPids, expectMove, frozenState, killCgroup, removeCgroup, setFrozen } from "../kernel/cgroups.ts";
+import {
+  cgroupMode,
+  cgroupPids,
+  controllerDirectory,
+  expectMove,
+  frozenState,
+  killCgroup,
+  removeCgroup,
+  setFrozen,
+} from "../kernel/cgroups.ts";
 import { isAlive, processStartTime, sendSignal } from "../kernel/process.ts";
 import { systemError } from "../lib/errors.ts";
+import { changeLimits } from "./cgroup-limits.ts";
 import { Conmon } from "./conmon.ts";
 import { readCrunStatus, releaseInit, removeCrunState } from "./crun.ts";
 import { type Exec, type ExecOptions, startExec } from "./exec.ts";
 import { ExitFiles, type ExitListener, type ExitRecord } from "./exits.ts";
 import { findHelpers, killHelpers } from "./helpers.ts";
-import type { OciSpec } from "./oci.ts";
+import type { OciResources, OciSpec } from "./oci.ts";
+import { systemdCgroupPath } from "./resources.ts";
 import { runtimeFailure } from "./runtime-errors.ts";
 import { SealedProgram } from "./sealed-program.ts";
 
@@ -240,6 +251,28 @@ export class Runtime {
     rmSync(join(this.#records, id), { force: true });
   }
 
+  /**
+   * Changes the limits of a running container. `devices` count for nothing. Throws systemError with what the kernel says,
+   * and then nothing has changed.
+   */
+  async changeLimits(id: string, before: OciResources, after: OciResources): Promise<void> {
+    if (this.#options.systemdCgroup) {
+      // systemd would write its own again whenever it is reloaded: it has to be told.
+      const path = join(this.#options.runRoot, "conmon", `${this.name}-${id}.resources`);
+      writeFileSync(path, JSON.stringify({ ...after, devices: undefined }), { mode: 0o600 });
+      try {
+        await this.#run(["update", "--resources", path, id]);
+      } finally {
+        rmSync(path, { force: true });
+      }
+      return;
+    }
+    const cgroup = this.#cgroupOf(id);
+    if (cgroup === undefined) throw systemError(`the cgroup of container ${id} is not known`);
+    const version = cgroupMode() === "v2" ? 2 : 1;
+    changeLimits((controller) => controllerDirectory(controller, cgroup), version, before, after);
+  }
+
   /** Runs another process in a running container. Throws RuntimeFailure where it cannot be started. */
   async exec(options: ExecOptions): Promise<Exec> {
     this.#checkInstalled();
@@ -370,10 +403,11 @@ export class Runtime {
     }
   }
 
-  /** Undefined where it is not known, or systemd's to name. */
+  /** Undefined where it is not known. */
   #cgroupOf(id: string): string | undefined {
     const status = this.#isCrun ? readCrunStatus(this.#options.stateRoot, id) : undefined;
     const path = status?.cgroupPath || cgroupOfBundle(this.#readRecord(id)?.bundle);
+    if (path?.includes(":") && this.#options.systemdCgroup) return systemdCgroupPath(path);
     return path?.startsWith("/") && path !== "/" ? path : undefined;
   }
 
