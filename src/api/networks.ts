@@ -2,9 +2,9 @@
 import { invalidParameter, notFound } from "../lib/errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { networkFilter, networkPruneFilter } from "./network-filter.ts";
-import { filtersOf, stringOf } from "./query.ts";
+import { booleanOf, filtersOf, stringOf } from "./query.ts";
 import { networkConnectBody, networkCreateBody, networkDisconnectBody } from "./request-shapes.ts";
-import type { ApiRooms, NetworksRoom } from "./rooms.ts";
+import type { ApiRooms, ContainersRoom, NetworksRoom } from "./rooms.ts";
 import type { Route } from "./router.ts";
 
 /** What Go reads as a boolean; stricter than Docker's other parameters. */
@@ -42,7 +42,9 @@ export function networkRoutes({ networks, containers }: ApiRooms): Route[] {
         exchange.empty(204);
       },
     },
-    { method: "GET", path: "/networks/{id}", handle: (exchange) => inspect(networks, exchange) },
+    // Brig's own.
+    { method: "GET", path: "/networks/trace", handle: (exchange) => trace(containers, networks, exchange) },
+    { method: "GET", path: "/networks/{id}", handle: (exchange) => inspect(networks, exchange.name, exchange) },
     {
       method: "DELETE",
       path: "/networks/{id}",
@@ -72,14 +74,23 @@ export function networkRoutes({ networks, containers }: ApiRooms): Route[] {
   ];
 }
 
-function inspect(networks: NetworksRoom, exchange: Exchange): void {
+/** A network may be called `trace`: it is meant where nothing is asked. */
+async function trace(containers: ContainersRoom, networks: NetworksRoom, exchange: Exchange): Promise<void> {
+  const from = exchange.query.get("from");
+  const to = exchange.query.get("to");
+  if (from === null && to === null) return inspect(networks, "trace", exchange);
+  const passive = booleanOf(exchange.query, "passive");
+  exchange.json(200, await containers.trace({ from: from ?? "", to: to ?? "", passive }));
+}
+
+function inspect(networks: NetworksRoom, name: string, exchange: Exchange): void {
   const verbose = stringOf(exchange.query, "verbose");
   if (verbose !== undefined && !booleanWord.test(verbose))
     throw invalidParameter(
       `invalid value for verbose: ${verbose}: strconv.ParseBool: parsing ${JSON.stringify(verbose)}: invalid syntax`,
     );
-  const { Status, ...network } = networks.inspect(exchange.name);
+  const { Status, ...network } = networks.inspect(name);
   const scope = stringOf(exchange.query, "scope");
-  if (scope !== undefined && scope !== network.Scope) throw notFound(`network ${exchange.name} not found`);
+  if (scope !== undefined && scope !== network.Scope) throw notFound(`network ${name} not found`);
   exchange.json(200, exchange.minor >= 52 ? { ...network, Status } : network);
 }

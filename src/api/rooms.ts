@@ -35,6 +35,7 @@ export type ContainersRoom = Pick<
   | "statPath"
   | "stop"
   | "top"
+  | "trace"
   | "unpause"
   | "update"
   | "wait"

@@ -195,8 +195,8 @@ function helpColumns(): number {
   return windowSize(0)?.columns || 80;
 }
 
-async function sectionOf(title: string, entries: CommandEntry[]): Promise<HelpSection> {
-  const shown = entries.filter((entry) => entry.hidden !== true);
+async function sectionOf(program: string, title: string, entries: CommandEntry[]): Promise<HelpSection> {
+  const shown = entries.filter(({ hidden, own }) => !hidden && (!own || program !== "docker"));
   return {
     title,
     commands: await Promise.all(
@@ -207,7 +207,7 @@ async function sectionOf(title: string, entries: CommandEntry[]): Promise<HelpSe
 
 async function helpOfGroup(program: string, group: CommandGroup): Promise<string> {
   const path = `${program} ${group.name}`;
-  const section = await sectionOf("Commands", [...group.commands].sort(byName));
+  const section = await sectionOf(program, "Commands", [...group.commands].sort(byName));
   const footer = `Run '${path} COMMAND --help' for more information on a command.`;
   const about = group.long === undefined ? group.short : group.long(path);
   return groupHelp(`${path} COMMAND`, about, [section], undefined, footer, helpColumns());
@@ -223,11 +223,12 @@ async function programHelp(program: string): Promise<string> {
   const shownGroups = groups.filter((group) => group.hidden !== true).sort(byName);
   const sections = [
     await sectionOf(
+      program,
       "Common Commands",
       commands.filter((entry) => entry.section === "common"),
     ),
     { title: "Management Commands", commands: shownGroups.map(({ name, short }) => ({ name, short })) },
-    await sectionOf("Commands", commands.filter((entry) => entry.section !== "common").sort(byName)),
+    await sectionOf(program, "Commands", commands.filter((entry) => entry.section !== "common").sort(byName)),
     // Not for whoever thinks that this is docker.
     { title: "Brig's Own Commands", commands: program === "brig" ? ownCommands : [] },
   ];

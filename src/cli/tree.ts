@@ -14,6 +14,8 @@ export interface CommandEntry {
   section?: "common";
   /** Works, but is not shown by help. */
   hidden?: boolean;
+  /** Brig has it and Docker has not: help shows it, but not where the program is called docker. */
+  own?: boolean;
   load: () => Promise<{ command: Command }>;
 }
 
@@ -162,7 +164,7 @@ export const groups: CommandGroup[] = [
       events,
       info,
       { name: "prune", load: () => import("./commands/system-prune.ts") },
-      { name: "reset-network", load: () => import("./commands/system-reset-network.ts") },
+      { name: "reset-network", own: true, load: () => import("./commands/system-reset-network.ts") },
     ],
   },
   {
@@ -205,6 +207,7 @@ export const groups: CommandGroup[] = [
       { name: "ls", aliases: ["list"], load: () => import("./commands/network-ls.ts") },
       { name: "prune", load: () => import("./commands/network-prune.ts") },
       { name: "rm", aliases: ["remove"], load: () => import("./commands/network-rm.ts") },
+      { name: "trace", own: true, load: () => import("./commands/network-trace.ts") },
     ],
   },
   {

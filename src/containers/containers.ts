@@ -1,6 +1,7 @@
 /** The verbs of a container's life, by the name or id a client gives. Each has a file of its own. */
 
 import { BrigError } from "../lib/errors.ts";
+import type { TraceRequest } from "../networks/trace/trace.ts";
 import type { Attachment } from "../runtime/console.ts";
 import type {
   ContainerInspectResponse,
@@ -12,6 +13,7 @@ import type {
   EndpointSettings,
   FilesystemChange,
 } from "../wire/engine-api.ts";
+import type { TraceReport } from "../wire/network-trace.ts";
 import { type ExtractRequest, extractArchive, readArchive, statPath } from "./archive.ts";
 import { type AttachRequest, attachToContainer, resizeContainer } from "./attach.ts";
 import { type CommitRequest, commitContainer } from "./commit.ts";
@@ -35,6 +37,7 @@ import type { Rooms } from "./rooms.ts";
 import { startContainer } from "./start.ts";
 import { type StopOptions, stopContainer } from "./stop.ts";
 import { topOfContainer } from "./top.ts";
+import { traceFromContainer } from "./trace.ts";
 import { type ContainerChange, updateContainer } from "./update.ts";
 import { type WaitCondition, waitForContainer } from "./wait.ts";
 
@@ -164,6 +167,11 @@ export class Containers {
 
   disconnect(nameOrId: string, network: string, force: boolean): Promise<void> {
     return disconnectContainer(this.#rooms, this.find(nameOrId), network, force);
+  }
+
+  /** Whether and how one end reaches another. */
+  trace(request: TraceRequest): Promise<TraceReport> {
+    return traceFromContainer(this.#rooms, request);
   }
 
   prune(filters: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }> {

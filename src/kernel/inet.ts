@@ -6,8 +6,11 @@ import { bindLibc, check, errno, SyscallError } from "./libc.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
+const IPPROTO_ICMP = 1;
+const IPPROTO_ICMPV6 = 58;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
+const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -31,6 +34,7 @@ const libc = bindLibc({
   listen: { args: ["i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   accept4: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
+  getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
@@ -115,6 +119,26 @@ export function boundTo(fd: number): { kind: SocketKind; address: string; port: 
     address: name.subarray(4, 8).join("."),
     port: name.readUInt16BE(2),
   };
+}
+
+/** Whether a TCP socket from connectTo() has its connection by now. */
+export function isConnected(fd: number): boolean {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(sockaddrIn6Bytes);
+  return libc.getpeername(fd, Buffer.alloc(sockaddrIn6Bytes), length) === 0;
+}
+
+/** A raw socket for echo requests (icmp(7)) to one address, in this thread's network namespace. Throws SyscallError. */
+export function connectEcho(address: string): number {
+  const four = isIPv4(address);
+  const type = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const protocol = four ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+  const fd = check(libc.socket(four ? AF_INET : AF_INET6, type, protocol), "socket", "icmp");
+  const name = socketAddress(address, 0);
+  if (libc.connect(fd, name, name.length) === 0) return fd;
+  const code = errno();
+  closeSync(fd);
+  throw new SyscallError("connect", code);
 }
 
 /** The errno of what went wrong on the socket since this was last asked; 0: nothing. */

@@ -55,6 +55,7 @@ const names: Record<number, string> = {
   107: "ENOTCONN",
   110: "ETIMEDOUT",
   111: "ECONNREFUSED",
+  113: "EHOSTUNREACH",
   122: "EDQUOT",
 };
 

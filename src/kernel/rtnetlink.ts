@@ -66,6 +66,7 @@ const IFA_F_NODAD = 2;
 
 const RTA_DST = 1;
 const RTA_OIF = 4;
+const RTA_PREFSRC = 7;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
 const RTA_TABLE = 15;
@@ -74,7 +75,6 @@ const RTPROT_BOOT = 3;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 const RT_SCOPE_NOWHERE = 255;
-const RTN_UNICAST = 1;
 
 const ifinfomsgBytes = 16;
 const ifaddrmsgBytes = 8;
@@ -113,6 +113,18 @@ export interface Route {
   type: number;
   metric: number;
 }
+
+/** How the kernel would send to an address: `type` is RTN_…, addresses hold 4 or 16 bytes. */
+export interface ChosenRoute {
+  linkIndex: number;
+  gateway: Uint8Array | undefined;
+  source: Uint8Array | undefined;
+  type: number;
+}
+
+/** Route types (linux/rtnetlink.h): to somebody else, and to the namespace itself. */
+export const RTN_UNICAST = 1;
+export const RTN_LOCAL = 2;
 
 /** An address as an interface gets it: 4 or 16 bytes. */
 export interface AddressWithPrefix {
@@ -459,6 +471,23 @@ export class Netlink {
     const header = Buffer.alloc(rtmsgBytes);
     header[0] = family === 4 ? AF_INET : AF_INET6;
     return this.#socket.dump({ type: RTM_GETROUTE, header, subject: "routes" }, parseRoute);
+  }
+
+  /** How the kernel would send to an address of 4 or 16 bytes. Throws SyscallError where it would not: ENETUNREACH say. */
+  routeTo(address: Uint8Array): ChosenRoute {
+    const header = Buffer.alloc(rtmsgBytes);
+    header[0] = address.length === 4 ? AF_INET : AF_INET6;
+    header[1] = address.length * 8;
+    const [answer] = this.#socket.transact([
+      { type: RTM_GETROUTE, header, attributes: [[RTA_DST, address]], subject: "route" },
+    ]);
+    const route: ChosenRoute = { linkIndex: 0, gateway: undefined, source: undefined, type: answer?.body[7] ?? 0 };
+    readAttributes(answer?.body.subarray(rtmsgBytes) ?? Buffer.alloc(0), (attribute, value) => {
+      if (attribute === RTA_GATEWAY) route.gateway = Uint8Array.from(value);
+      else if (attribute === RTA_PREFSRC) route.source = Uint8Array.from(value);
+      else if (attribute === RTA_OIF && value.length >= 4) route.linkIndex = value.readUInt32LE(0);
+    });
+    return route;
   }
 
   close(): void {

@@ -77,6 +77,11 @@ export class BridgeNetwork implements NetworkDriver {
     return this.#bridge?.own ?? false;
   }
 
+  /** Whether the kernel's bridge keeps its ports from each other, whatever they send. */
+  get isolated(): boolean {
+    return this.#isolated;
+  }
+
   up(): void {
     if (this.#removal.isPending(this.link)) this.#netlink.deleteLink(this.link);
     this.#bridge = bringUpBridge(this.#netlink, this.#spec);

@@ -3,12 +3,14 @@ import { closeSync } from "node:fs";
 import { insideNetworkNamespace, openNetworkNamespace } from "../kernel/namespaces.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
+import { addressOfBytes, formatAddress } from "./addresses.ts";
 import { endpointNames, linksOf } from "./endpoint-names.ts";
 import { embeddedResolvConf, hostResolvConf, resolvConf } from "./files.ts";
 import type { KnownNetworks } from "./known-networks.ts";
-import { NameServers, type View } from "./names/name-servers.ts";
+import { lowerLinks, NameServers, type View } from "./names/name-servers.ts";
 import { redirectNames } from "./names/redirect.ts";
 import { adoptNameSockets, closeNameSockets, createNameSockets } from "./names/sockets.ts";
+import { Zones } from "./names/zones.ts";
 import type { LiveContainer } from "./networks.ts";
 import type { Occupancy } from "./occupancy.ts";
 import type { Endpoint } from "./record.ts";
@@ -74,6 +76,27 @@ export class ContainerNames {
   /** Its networks have changed. */
   follow(occupancy: Occupancy, containerId: string): void {
     this.#servers.setView(containerId, this.#viewOf(occupancy));
+  }
+
+  /**
+   * What the container's name server says to a name of its networks: addresses, IPv4 first. Undefined where it would ask
+   * elsewhere, or has no name server.
+   */
+  addressesOf(occupancy: Occupancy, name: string): string[] | undefined {
+    const { networks } = lowerLinks(this.#viewOf(occupancy));
+    const zones = new Zones();
+    for (const { id } of networks)
+      for (const endpoint of this.#networks.byId(id)?.endpoints.values() ?? [])
+        if (endpoint.names.length > 0) zones.set(id, endpoint.id, endpointNames(endpoint));
+    const asked = name.toLowerCase().replace(/\.$/, "");
+    const found = (["v4", "v6"] as const).map((family) => zones.addresses(networks, asked, family));
+    if (found.every((addresses) => addresses === undefined)) return undefined;
+    return found.flatMap((addresses) => (addresses ?? []).map((bytes) => formatAddress(addressOfBytes(bytes))));
+  }
+
+  /** Whom the container's name server asks for other names. */
+  upstreamsOf(occupancy: Occupancy): string[] {
+    return this.#viewOf(occupancy).upstreams.map(({ address }) => address);
   }
 
   /** Others find the endpoint by its names from now on, and by no others. */

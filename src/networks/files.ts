@@ -197,7 +197,8 @@ function resolvConfText(nameservers: string[], search: string[], options: string
   return `# Written by Brig when the container was started. Edit it freely: it is not written again while the container runs.\n${lines.join("\n")}\n`;
 }
 
-function parseResolvConf(content: string): { nameservers: string[]; search: string[]; options: string[] } {
+/** What a resolv.conf says (resolv.conf(5)). */
+export function parseResolvConf(content: string): { nameservers: string[]; search: string[]; options: string[] } {
   const nameservers: string[] = [];
   let search: string[] = [];
   const options: string[] = [];

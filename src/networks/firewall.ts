@@ -138,6 +138,47 @@ export class Firewall {
     if (come.length + gone.length > 0) this.#apply(come, gone);
   }
 
+  /** Name of the table, of the family inet. */
+  get table(): string {
+    return this.#options.table;
+  }
+
+  /** Whether the host is a router only for Brig's sake, so that others' packets of a family are dropped. */
+  get guardForwarding(): { v4: boolean; v6: boolean } {
+    return this.#options.guardForwarding;
+  }
+
+  /** Where packets to a port of one of the host's addresses are led, and the map that says so. */
+  publishedTo(
+    protocol: TransportProtocol,
+    hostAddress: string,
+    hostPort: number,
+  ): { address: string; port: number; map: string } | undefined {
+    const family = isIP(hostAddress);
+    for (const [map, key] of [
+      [`ports${family}`, `${protocol} . ${hostAddress} . ${hostPort}`],
+      [`anywhere${family}`, `${protocol} . ${hostPort}`],
+    ] as const) {
+      const [address, port] = this.#elements.get(nameOf({ set: map, key }))?.data?.split(" . ") ?? [];
+      if (address !== undefined) return { address, port: Number(port), map };
+    }
+    return undefined;
+  }
+
+  /** Whether a port of a container is reached directly, where its network is. */
+  isOpened(protocol: TransportProtocol, address: string, port: number): boolean {
+    return this.#elements.has(nameOf({ set: `opened${isIP(address)}`, key: `${protocol} . ${address} . ${port}` }));
+  }
+
+  hasLink(link: Link): boolean {
+    return this.#elements.has(nameOf(linkElement(link)));
+  }
+
+  /** Whether a bridge is another engine's. */
+  isForeign(bridge: string): boolean {
+    return this.#elements.has(nameOf({ set: "foreign", key: `"${bridge}"` }));
+  }
+
   /** Puts the table back where others have taken it or rules of it away. Returns whether it had to. */
   mend(): boolean {
     if (this.#intact()) return false;
@@ -213,6 +254,12 @@ export class Firewall {
     return families.map((family) => this.#nft.ruleHandles(family, this.#options.table)).join(";");
   }
 }
+
+/** What of a table can be asked. */
+export type FirewallView = Pick<
+  Firewall,
+  "table" | "guardForwarding" | "publishedTo" | "isOpened" | "hasLink" | "isForeign"
+>;
 
 /** A table's name is an identifier, a bridge's name may have dots and dashes. `bridge` is the daemon's default one. */
 export function tableName(bridge: string): string {

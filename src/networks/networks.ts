@@ -11,6 +11,7 @@ import type {
   NetworkingConfig,
   PortMap,
 } from "../wire/engine-api.ts";
+import type { TraceReport } from "../wire/network-trace.ts";
 import { type Family, formatAddress } from "./addresses.ts";
 import { BridgeNetwork } from "./bridge-network.ts";
 import { ContainerNames } from "./container-names.ts";
@@ -43,6 +44,7 @@ import { PublishedPorts } from "./published-ports.ts";
 import { type Endpoint, type EndpointRecord, exposedPorts, type PublishedPort } from "./record.ts";
 import { bringLoopbackUp, plugIn, unplug } from "./sandbox.ts";
 import type { NetworkOptions } from "./settings.ts";
+import { type TracedContainer, type TraceRequest, traceRoute } from "./trace/trace.ts";
 import { builtinName, type ConfigWithMac, checkEndpoint, checkNetworking, type EndpointRules } from "./validate.ts";
 
 /** Where network events go. */
@@ -408,6 +410,19 @@ export class Networks {
       this.#names.announce(endpoint);
       this.#save(endpoint);
     }
+  }
+
+  /** Whether and how one end reaches another. Throws invalidParameter, notFound. `find`: a container by name or id. */
+  trace(request: TraceRequest, find: (nameOrId: string) => TracedContainer | undefined): Promise<TraceReport> {
+    const tools = {
+      networks: this.#networks,
+      names: this.#names,
+      occupancies: this.#occupancies,
+      filter: this.#filter,
+      judged: this.#options.publishPolicy === "host-firewall",
+      find,
+    };
+    return traceRoute(tools, request);
   }
 
   /** Every network, without its containers. */

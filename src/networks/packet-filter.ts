@@ -8,7 +8,14 @@ import { Nftables } from "../kernel/nftables.ts";
 import { watchRuleset } from "../kernel/nftables-watch.ts";
 import { Netlink } from "../kernel/rtnetlink.ts";
 import { messageOf } from "../lib/errors.ts";
-import { Firewall, type FirewallNetwork, type Link, type PortElement, tableName } from "./firewall.ts";
+import {
+  Firewall,
+  type FirewallNetwork,
+  type FirewallView,
+  type Link,
+  type PortElement,
+  tableName,
+} from "./firewall.ts";
 import { ForwardRules, mendLegacyRules, removeLegacyRules } from "./forwarding.ts";
 
 /** Others may change the ruleset hundreds of times a second: it is not looked at more often than this. */
@@ -114,6 +121,11 @@ export class PacketFilter {
     // The older iptables tells nobody of its changes: to be asked now and then.
     this.#mendLegacy();
     if (this.#nft.changedByOthers()) this.#mendAll();
+  }
+
+  /** What the table says, to be asked only. */
+  get table(): FirewallView {
+    return this.#firewall;
   }
 
   /** Stops watching. All rules stay. */

@@ -129,7 +129,7 @@ export class NameServers {
 }
 
 /** Names are compared in lower case. */
-function lowerLinks({ networks, upstreams }: View): View {
+export function lowerLinks({ networks, upstreams }: View): View {
   return {
     upstreams,
     networks: networks.map(({ id, name, links }) => ({
