@@ -21,8 +21,11 @@ async function ok(...args: string[]): Promise<string> {
   if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${stderr}`);
   return stdout.trim();
 }
-const run = (name: string, ...options: string[]) =>
-  ok("run", "-d", "--name", name, "--dns", neighbourAddress, ...options, "alpine", ...server);
+async function run(name: string, ...options: string[]): Promise<void> {
+  await ok("run", "-d", "--name", name, "--dns", neighbourAddress, ...options, "alpine", ...server);
+  // It listens a moment later.
+  for (let tries = 0; tries < 40 && !(await attempt(name, "127.0.0.1")); tries++) await Bun.sleep(25);
+}
 const addressOf = (name: string, network: string, field = "IPAddress") =>
   ok("inspect", "-f", `{{.NetworkSettings.Networks.${network}.${field}}}`, name);
 

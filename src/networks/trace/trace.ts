@@ -494,7 +494,7 @@ class Trace {
       const packet = { from, to, source: entry.address, destination: address, port, translated };
       this.#filtered(packet, this.#target.protocol, place.network.name, this.#crossHint(place, entry, port));
       this.#passOthers("forward", address);
-    }
+    } else this.#passOthers("input", address, { answers: true });
     this.#atContainer(place, address, port);
   }
 
@@ -562,8 +562,11 @@ class Trace {
     else this.#stop({ ...hop, Text: `the packet filter drops it: ${reason}` }, next);
   }
 
-  /** Chains of others. Only what is certain to drop ends the way. */
-  #passOthers(hook: "forward" | "input", address: string): undefined {
+  /**
+   * Chains of others. Only what is certain to drop ends the way. `answers`: the packet is an answer, which rules usually
+   * let pass.
+   */
+  #passOthers(hook: "forward" | "input", address: string, { answers = false } = {}): undefined {
     const family = familyOf(address);
     const nft = new Nftables();
     try {
@@ -572,8 +575,9 @@ class Trace {
           Kind: "filter" as const,
           Rule: { Table: chain.split(" ").slice(0, 2).join(" "), Chain: chain.split(" ")[2] ?? "", Rule: reason },
         };
-        if (certain) this.#stop({ ...hop, Text: `the chain ${chain} drops it: ${reason}` });
-        else this.#unknown({ ...hop, Text: `the chain ${chain} may drop it: ${reason}` });
+        if (certain)
+          this.#stop({ ...hop, Text: `the chain ${chain} drops ${answers ? "the answers" : "it"}: ${reason}` });
+        else if (!answers) this.#unknown({ ...hop, Text: `the chain ${chain} may drop it: ${reason}` });
       }
     } finally {
       nft.close();
@@ -840,7 +844,10 @@ class Trace {
       ({ published }) => published.hostPort === port && published.protocol === protocol,
     );
     const [first] = found;
-    if (first === undefined || waiting(process.pid, protocol, port!).some(isFor(address))) return false;
+    // What Brig itself has at `::` hears no IPv4.
+    const isHeard = ({ text, port: at }: Waiting) =>
+      at === port && isFor(address)({ text, port: at }) && !(text === "::" && familyOf(address) === 4);
+    if (first === undefined || waiting(process.pid, protocol).some(isHeard)) return false;
     const { containerName } = first.place.endpoint;
     const places = found.map(({ published }) => published.hostAddress).join(", ");
     this.#stop(
@@ -926,10 +933,8 @@ interface Waiting {
 }
 
 /** Where somebody waits in the namespace of a process. */
-function waiting(pid: number, protocol: Target["protocol"], only?: number): Waiting[] {
-  return listeners(pid, protocol)
-    .filter(({ port }) => only === undefined || port === only)
-    .map(({ address, port }) => ({ text: plainAddress(address), port }));
+function waiting(pid: number, protocol: Target["protocol"]): Waiting[] {
+  return listeners(pid, protocol).map(({ address, port }) => ({ text: plainAddress(address), port }));
 }
 
 /** Whether a socket hears what is sent to an address. */
