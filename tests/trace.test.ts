@@ -226,6 +226,13 @@ test("published ports: from the host, a neighbour, another network, the containe
   expect(other.Next).toBe("port 80 of db is published as port 8080");
   const direct = await check(neighbourAddress, "db:80", false, `${await addressOf("db", "back")}:80`);
   expect(direct.Next).toBe("use port 8080 of the host, which leads there");
+  const farAway = await trace("198.51.100.7", "192.0.2.1:8080");
+  expect(farAway.Verdict).toContain("the host has no route back to 198.51.100.7");
+  const other6 = await addressOf("web", "app", "GlobalIPv6Address");
+  neighbour.sh("ip -6 route add fd93:1::/64 via 2001:db8::1");
+  expect((await trace("2001:db8::2", "web:80")).Hops[0]).toMatchObject({ Address: other6 });
+  expect((await trace("2001:db8::2", "web:80")).Reaches).toBe("no");
+  expect(await neighbour.ask(other6, 80)).toBe("");
   const unpublished = await check(neighbourAddress, "web:80", false, `${await addressOf("web", "app")}:80`);
   expect(unpublished.Next).toBe("brig update --publish-add 80:80 web");
   expect((await daemon.brig(...unpublished.Next.split(" ").slice(1))).code).toBe(0);
@@ -323,6 +330,7 @@ test("what cannot be asked is refused; a network may be called trace", async () 
     ["../../etc", "web", 400, "invalid source"],
     ["", "web", 400, "invalid source"],
     ["nobody", "web", 404, "No such container: nobody"],
+    ["192.0.2.2", "fd93:1::2", 400, "192.0.2.2 and fd93:1::2 are addresses of different families"],
   ] as const) {
     const answer = await daemon.request("GET", `/networks/trace?${new URLSearchParams({ from, to })}`);
     expect([from, to, answer.status]).toEqual([from, to, status]);

@@ -13,6 +13,7 @@ export interface Listener {
 const states = { tcp: "0A", udp: "07" };
 /** Listening sockets stand before all others: a host with many connections is not read to the end. */
 const limitBytes = 1024 * 1024;
+const pieceBytes = 32 * 1024;
 
 /** Those of the namespace a process is in. Throws ENOENT where the process is gone. */
 export function listeners(pid: number, protocol: Listener["protocol"]): Listener[] {
@@ -41,11 +42,15 @@ function readStart(path: string): string {
     throw error;
   }
   try {
-    const bytes = Buffer.allocUnsafe(limitBytes);
-    let length = 0;
-    for (let read = 1; read > 0 && length < limitBytes; length += read)
-      read = readSync(fd, bytes, length, limitBytes - length, null);
-    return bytes.toString("latin1", 0, length);
+    const pieces: string[] = [];
+    const piece = Buffer.allocUnsafe(pieceBytes);
+    for (let total = 0; total < limitBytes; ) {
+      const length = readSync(fd, piece, 0, piece.length, null);
+      if (length === 0) break;
+      pieces.push(piece.toString("latin1", 0, length));
+      total += length;
+    }
+    return pieces.join("");
   } finally {
     closeSync(fd);
   }

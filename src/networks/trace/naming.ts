@@ -4,7 +4,14 @@ import { hostHostsFile } from "../files.ts";
 import type { Inside, Source, TraceContext } from "./context.ts";
 import type { TraceLog } from "./log.ts";
 import { addressesInHosts, type Resolved, resolveElsewhere, resolveOnHost } from "./resolve.ts";
-import { onNetworks, routeOrNone, type Surroundings, type TracedContainer, type TraceTools } from "./surroundings.ts";
+import {
+  familyOf,
+  onNetworks,
+  routeOrNone,
+  type Surroundings,
+  type TracedContainer,
+  type TraceTools,
+} from "./surroundings.ts";
 import type { Target } from "./target.ts";
 
 /** Of one name. */
@@ -122,11 +129,18 @@ export class Naming {
     }
     if (!this.#log.isAwake(container, "target")) return undefined;
     if (container.sandbox === undefined) return atHost("Brig: it has the host's network");
-    const address = this.#known.addressOf(container);
+    const address = this.#known.addressOf(
+      container,
+      this.#source.kind === "outside" ? familyOf(this.#source.address) : undefined,
+    );
     if (address !== undefined)
       return { addresses: [address], by: `Brig (${isHost ? "the host" : "outside one"} has no names for containers)` };
     this.#log.stop(
-      { Kind: "name", Name: host, Text: `${host} has no address: it is ${onNetworks(container.networks)}` },
+      {
+        Kind: "name",
+        Name: host,
+        Text: `${host} has no address that is reached from there: it is ${onNetworks(container.networks)}`,
+      },
       `brig network connect bridge ${container.name}`,
     );
     return undefined;

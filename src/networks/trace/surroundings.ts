@@ -75,10 +75,12 @@ export class Surroundings {
     return this.places(container).find(({ endpoint }) => endpoint.attachment!.interfaceName === link);
   }
 
-  addressOf(container: TracedContainer): string | undefined {
+  /** An address of a container: of that family, or IPv4 where there is one. */
+  addressOf(container: TracedContainer, family?: 4 | 6): string | undefined {
     const attachments = this.places(container).map(({ endpoint }) => endpoint.attachment!);
-    return [...attachments.map(({ v4 }) => v4), ...attachments.map(({ v6 }) => v6)].find((placement) => placement)
-      ?.address;
+    return [...attachments.map(({ v4 }) => v4), ...attachments.map(({ v6 }) => v6)]
+      .flatMap((placement) => placement?.address ?? [])
+      .find((address) => family === undefined || familyOf(address) === family);
   }
 
   addressIn({ endpoint }: Place, six: boolean): string {

@@ -5,14 +5,14 @@
 import { closeSync } from "node:fs";
 import { insideNetworkNamespace, openNetworkNamespace } from "../../kernel/namespaces.ts";
 import { RTN_LOCAL } from "../../kernel/rtnetlink.ts";
-import { notFound } from "../../lib/errors.ts";
+import { invalidParameter, notFound } from "../../lib/errors.ts";
 import type { TraceReport } from "../../wire/network-trace.ts";
 import { parseAddress } from "../addresses.ts";
 import { type AttemptResult, attemptConnection, attemptEcho } from "./attempt.ts";
 import type { Inside, Source, TraceContext } from "./context.ts";
 import { TraceLog } from "./log.ts";
 import { Naming } from "./naming.ts";
-import { routeOrNone, Surroundings, type TraceTools } from "./surroundings.ts";
+import { familyOf, routeOrNone, Surroundings, type TraceTools } from "./surroundings.ts";
 import { parseSource, parseTarget, withPort } from "./target.ts";
 import { Way } from "./way.ts";
 
@@ -31,6 +31,8 @@ export interface TraceRequest {
 export async function traceRoute(tools: TraceTools, request: TraceRequest): Promise<TraceReport> {
   const target = parseTarget(request.to);
   const source = sourceOf(tools, parseSource(request.from));
+  if (source.kind === "outside" && target.isAddress && familyOf(source.address) !== familyOf(target.host))
+    throw invalidParameter(`${source.address} and ${target.host} are addresses of different families`);
   const log = new TraceLog(nameOf(source), withPort(target.host, target.port, target.protocol));
   const container = source.kind === "container" ? source.container : undefined;
   if (container !== undefined && !log.isAwake(container, "source")) return log.report();

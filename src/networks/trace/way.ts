@@ -54,7 +54,12 @@ export class Way {
     if (this.#source.kind === "host") return this.#atHost(address, { kind: "own" });
     if (this.#source.kind === "outside") {
       const { link } = routeOrNone(this.#source.address);
-      return this.#atHost(address, { kind: "link", link, address: this.#source.address });
+      if (link !== "") return this.#atHost(address, { kind: "link", link, address: this.#source.address });
+      return this.#log.stop({
+        Kind: "source",
+        Address: this.#source.address,
+        Text: `the host has no route back to ${this.#source.address}`,
+      });
     }
     const { container } = this.#source;
     if (container.sandbox === undefined) return this.#atHost(address, { kind: "own" });
