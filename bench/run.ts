@@ -106,6 +106,18 @@ const parts: { name: string; measure: (engines: Engine[], scratch: string) => Pr
     },
   },
   {
+    name: "stats",
+    async measure(engines) {
+      const names = numbered(50, "bench-stats");
+      await each(engines, (engine) =>
+        concurrently(names.length, 8, (index) => run(engine, "-d", "--name", names[index]!, ...sleeper)),
+      );
+      const values = await inTurn(engines, 5, (engine) => command(engine, "stats", "--no-stream"));
+      await each(engines, (engine) => command(engine, "rm", "-f", ...names));
+      return one("stats --no-stream of 50", "ms", "≤ 100", values);
+    },
+  },
+  {
     name: "ps",
     async measure(engines) {
       const names = numbered(500, "bench-many");

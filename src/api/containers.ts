@@ -1,6 +1,6 @@
 /** Containers (Engine API, tag Container). */
 
-import { invalidParameter, notImplemented } from "../lib/errors.ts";
+import { invalidParameter } from "../lib/errors.ts";
 import type { ContainerPathStat } from "../wire/engine-api.ts";
 import { joinStreams, streamType } from "./attachment.ts";
 import { ClientGone, readStream } from "./body.ts";
@@ -215,7 +215,6 @@ async function wait(containers: ContainersRoom, exchange: Exchange): Promise<voi
 
 async function stats(containers: ContainersRoom, exchange: Exchange): Promise<void> {
   const { query, name } = exchange;
-  if (!containers.stats) throw notImplemented("not implemented yet");
   containers.find(name);
   const options = {
     stream: booleanOf(query, "stream", true),

@@ -4,7 +4,7 @@ import type { Events } from "../events/events.ts";
 import type { Images } from "../images/images.ts";
 import type { Networks } from "../networks/networks.ts";
 import type { Volumes } from "../volumes/volumes.ts";
-import type { ContainerStatsResponse, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
+import type { SystemInfo, SystemVersion } from "../wire/engine-api.ts";
 
 export type ContainersRoom = Pick<
   Containers,
@@ -32,6 +32,7 @@ export type ContainersRoom = Pick<
   | "resize"
   | "restart"
   | "start"
+  | "stats"
   | "statPath"
   | "stop"
   | "top"
@@ -42,11 +43,6 @@ export type ContainersRoom = Pick<
 > & {
   /** Throws where there is none. */
   find(nameOrId: string): { record: { config: { Tty?: boolean } } };
-  /** Snapshots until `signal` aborts, or one. */
-  stats?(
-    nameOrId: string,
-    options: { stream: boolean; oneShot: boolean; signal: AbortSignal },
-  ): AsyncIterable<ContainerStatsResponse>;
 };
 
 /** A client's end of a container's or exec's streams. */

@@ -6,6 +6,7 @@ import type { Attachment } from "../runtime/console.ts";
 import type {
   ContainerInspectResponse,
   ContainerPathStat,
+  ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
   ContainerUpdateResponse,
@@ -35,6 +36,7 @@ import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
 import type { Rooms } from "./rooms.ts";
 import { startContainer } from "./start.ts";
+import { type StatsRequest, statsOfContainer } from "./stats.ts";
 import { type StopOptions, stopContainer } from "./stop.ts";
 import { topOfContainer } from "./top.ts";
 import { traceFromContainer } from "./trace.ts";
@@ -107,6 +109,10 @@ export class Containers {
 
   top(nameOrId: string, psArgs: string): Promise<ContainerTopResponse> {
     return topOfContainer(this.#rooms, this.find(nameOrId), psArgs);
+  }
+
+  stats(nameOrId: string, request: StatsRequest): AsyncIterable<ContainerStatsResponse> {
+    return statsOfContainer(this.#rooms, this.find(nameOrId), request);
   }
 
   logs(nameOrId: string, request: LogRequest): AsyncIterable<Uint8Array> {

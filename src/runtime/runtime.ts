@@ -16,7 +16,9 @@ import {
 } from "../kernel/cgroups.ts";
 import { isAlive, processStartTime, sendSignal } from "../kernel/process.ts";
 import { systemError } from "../lib/errors.ts";
+import type { ContainerCPUStats } from "../wire/engine-api.ts";
 import { changeLimits } from "./cgroup-limits.ts";
+import { type CgroupUsage, cgroupUsage, cpuUsage } from "./cgroup-stats.ts";
 import { Conmon } from "./conmon.ts";
 import { readCrunStatus, releaseInit, removeCrunState } from "./crun.ts";
 import { type Exec, type ExecOptions, startExec } from "./exec.ts";
@@ -235,6 +237,19 @@ export class Runtime {
     return path === undefined ? [] : cgroupPids(path);
   }
 
+  /** Processor time that a container has used; undefined where its cgroup is not known. */
+  cpuUsage(id: string): ContainerCPUStats | undefined {
+    const path = this.#cgroupOf(id);
+    return path === undefined ? undefined : cpuUsage((controller) => controllerDirectory(controller, path), version());
+  }
+
+  /** What else it uses. `hostMemory` is in bytes: a limit above it is none. */
+  usage(id: string, hostMemory: number): CgroupUsage | undefined {
+    const path = this.#cgroupOf(id);
+    if (path === undefined) return undefined;
+    return cgroupUsage((controller) => controllerDirectory(controller, path), version(), hostMemory);
+  }
+
   /** Kills what is left of a container and makes the runtime forget it: processes, cgroup, state. Idempotent. */
   async delete(id: string): Promise<void> {
     this.#exits.settle(id);
@@ -269,8 +284,7 @@ export class Runtime {
     }
     const cgroup = this.#cgroupOf(id);
     if (cgroup === undefined) throw systemError(`the cgroup of container ${id} is not known`);
-    const version = cgroupMode() === "v2" ? 2 : 1;
-    changeLimits((controller) => controllerDirectory(controller, cgroup), version, before, after);
+    changeLimits((controller) => controllerDirectory(controller, cgroup), version(), before, after);
   }
 
   /** Runs another process in a running container. Throws RuntimeFailure where it cannot be started. */
@@ -453,6 +467,10 @@ export class Runtime {
     if (code !== 0) throw systemError(`OCI runtime ${args[0]} failed: ${stderr.trim() || `exit status ${code}`}`);
     return stdout;
   }
+}
+
+function version(): 1 | 2 {
+  return cgroupMode() === "v2" ? 2 : 1;
 }
 
 function cgroupOfBundle(bundle: string | undefined): string | undefined {
