@@ -302,6 +302,44 @@ test("containers that do not run, are paused, have no network, or share one", as
   await ok("rm", "-f", "gone", "sharer", "alone", "inhost");
 });
 
+test("everybody to everybody, and to every published port: no verdict differs from what happens", async () => {
+  const places = {
+    web: "app",
+    peer: "app",
+    db: "back",
+    vault: "inner",
+    clerk: "inner",
+    left: "apart",
+    right: "apart",
+    old: "bridge",
+  };
+  const names = Object.keys(places);
+  const addresses = await Promise.all(Object.entries(places).map(([name, network]) => addressOf(name, network)));
+  const targets = [
+    ...addresses.flatMap((address) => [`${address}:80`, `${address}:81`]),
+    ...["10.93.0.1", "10.93.1.1", "10.93.3.1", "192.0.2.1"].flatMap((address) => [
+      `${address}:8080`,
+      `${address}:8081`,
+    ]),
+  ];
+  const script = targets.map((to) => `(timeout 2 wget -qO- http://${to}/ >/dev/null 2>&1 && echo ${to}) &`).join("\n");
+  const judge = async (from: string) => {
+    const reached = names.includes(from)
+      ? (await daemon.docker("exec", from, "sh", "-c", `${script}\nwait`)).stdout.trim().split("\n")
+      : (await Promise.all(targets.map(async (to) => ((await attempt(from, to)) ? to : "")))).filter(Boolean);
+    const found = await Promise.all(
+      targets.map(async (to) => {
+        const [passive, tried] = await Promise.all([trace(from, to, true), trace(from, to)]);
+        return [from, to, passive.Reaches, tried.Reaches];
+      }),
+    );
+    const truth = targets.map((to) => (reached.includes(to) ? "yes" : "no"));
+    expect(found).toEqual(targets.map((to, index) => [from, to, truth[index]!, truth[index]!]));
+  };
+  const sources = ["host", neighbourAddress, ...names];
+  while (sources.length > 0) await Promise.all(sources.splice(0, 3).map(judge));
+}, 120_000);
+
 test("for people: a line for each hop, the verdict, the exit code; --format", async () => {
   const reached = await daemon.brig("network", "trace", "peer", "web:80");
   expect(reached.code).toBe(0);
