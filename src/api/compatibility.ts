@@ -51,7 +51,8 @@ function moveMacAddress(body: CreateBody, host: HostConfig): void {
     throw invalidParameter("conflicting options: mac-address and the network mode");
   const networking: NetworkingConfig = (body.NetworkingConfig ??= {});
   const endpoints = (networking.EndpointsConfig ??= {});
-  const endpoint = (endpoints[mode] ??= {});
+  const endpoint = Object.hasOwn(endpoints, mode) ? endpoints[mode]! : {};
+  endpoints[mode] = endpoint;
   if (endpoint.MacAddress && endpoint.MacAddress !== address)
     throw invalidParameter(
       "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",

@@ -59,7 +59,7 @@ export async function createContainer(
   // Clients call the default network by a name of their own.
   const { default: onDefault, ...named } = request.networkingConfig?.EndpointsConfig ?? {};
   const endpoints: Record<string, EndpointSettings> = onDefault === undefined ? named : { bridge: onDefault, ...named };
-  if (!networkMode.startsWith("container:")) endpoints[networkMode] ??= {};
+  if (!networkMode.startsWith("container:") && !Object.hasOwn(endpoints, networkMode)) endpoints[networkMode] = {};
   networks.check(hostConfig, { EndpointsConfig: endpoints }, config);
   // A container on another's network has the other's host name: bundle.ts.
   if (!networkMode.startsWith("container:"))

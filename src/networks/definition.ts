@@ -35,7 +35,7 @@ export function defineNetwork(
   const { Name: name = "" } = request;
   const isTemplate = request.ConfigOnly ?? false;
   const configFrom = request.ConfigFrom?.Network ?? "";
-  if (name.trim() === "" || name.includes("\0") || name.length > 1024) throw invalidParameter(`invalid name: ${name}`);
+  if (!isNetworkName(name)) throw invalidParameter(`invalid name: ${name}`);
   if (predefined.has(name)) throw forbidden(`operation is not permitted on predefined ${name} network `);
   if (request.Ingress) throw forbidden("Ingress network can only be global scope network");
   if (request.Scope === "swarm" || request.Scope === "global")
@@ -76,6 +76,12 @@ export function defineNetwork(
 /** In the order Docker shows them in. */
 function sorted(values: Record<string, string> | null | undefined): Record<string, string> {
   return Object.fromEntries(Object.entries(values ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Any text that a line can show. Objects keep networks by name, where one name means something else. */
+function isNetworkName(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  return name.trim() !== "" && name.length <= 1024 && name !== "__proto__" && !/[\x00-\x1f\x7f]/.test(name);
 }
 
 /** The subnets of a record. Those of a family that is switched off are left out. */
