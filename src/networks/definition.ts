@@ -80,7 +80,6 @@ function sorted(values: Record<string, string> | null | undefined): Record<strin
 
 /** Any text that a line can show. Objects keep networks by name, where one name means something else. */
 function isNetworkName(name: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
   return name.trim() !== "" && name.length <= 1024 && name !== "__proto__" && !/[\x00-\x1f\x7f]/.test(name);
 }
 
