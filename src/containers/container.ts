@@ -4,6 +4,7 @@ import { conflict } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import type { Console } from "../runtime/console.ts";
 import type { Exec } from "./exec.ts";
+import type { HealthMonitor } from "./health.ts";
 import { type ContainerRecord, isRunning } from "./record.ts";
 
 /** What a waiter is told: the exit code, and why the start failed where it did. */
@@ -21,6 +22,8 @@ export class Container {
   readonly execs = new Set<Exec>();
   /** There while it runs. */
   oomWatcher: FSWatcher | undefined;
+  /** There while its health is watched, and with its last results until it is started again. */
+  health: HealthMonitor | undefined;
   /** Set while a restart by policy is due. */
   restartTimer: ReturnType<typeof setTimeout> | undefined;
   /** Delay before the next restart by policy. */

@@ -41,7 +41,7 @@ export async function createContainer(
   const { store, images, networks, rootfs, settings } = rooms;
   // Most are started at once.
   expectMove();
-  const warnings = [...checkCreateRequest(request, settings.checkHost), ...unservedWarnings(request)];
+  const warnings = checkCreateRequest(request, settings.checkHost);
   const wanted = request.name?.replace(/^\//, "");
   if (request.name) store.checkName(wanted!);
   const image = images.get(request.config.Image ?? "", request.platform);
@@ -138,15 +138,6 @@ export function mountedLayers({ images }: Rooms, reference: string): string[] {
 /** Anonymous volumes are named by 64 hexadecimal digits. */
 export function isAnonymous(volumeName: string | undefined): boolean {
   return /^[0-9a-f]{64}$/.test(volumeName ?? "");
-}
-
-/** What was asked for by hand and will not happen. */
-function unservedWarnings({ config }: CreateRequest): string[] {
-  const warnings: string[] = [];
-  const [check] = config.Healthcheck?.Test ?? [];
-  if (check !== undefined && check !== "NONE")
-    warnings.push("Health checks are not run yet: the container has no health");
-  return warnings;
 }
 
 function newId(rooms: Rooms): string {

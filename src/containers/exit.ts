@@ -5,6 +5,7 @@ import { unmount } from "../kernel/mount.ts";
 import { announce } from "./announce.ts";
 import type { Container } from "./container.ts";
 import { endExecs } from "./exec.ts";
+import { endHealth } from "./health.ts";
 import { noteOom } from "./oom.ts";
 import { bundleDir, shmDir } from "./paths.ts";
 import { erase } from "./remove.ts";
@@ -31,6 +32,7 @@ export function handleExit(rooms: Rooms, container: Container, end: RunEnd): Pro
     const trouble: unknown = await cleanUpRun(rooms, container).catch((error) => error ?? "unknown");
     const runMs = Math.max(0, Date.parse(end.finishedAt) - Date.parse(state.startedAt));
     delete state.frozenForCommit;
+    endHealth(container);
     delete state.limitsChanging;
     record.state = { ...state, status: "exited", pid: 0, pidStartTime: 0, conmonPid: 0, ...end };
     announce(rooms, container, "die", {

@@ -89,7 +89,7 @@ function filterBy(rooms: Rooms, name: string, values: string[]): (container: Con
     case "health":
       for (const value of values)
         if (!healths.has(value)) throw invalidParameter(`unrecognized filter value for health: ${value}`);
-      return ({ record }) => values.includes(record.config.Healthcheck?.Test?.length ? "starting" : "none");
+      return ({ record }) => values.includes(record.state.health?.status ?? "none");
     case "isolation":
       return () => values.includes("default") || values.includes("");
     case "is-task":

@@ -1,6 +1,7 @@
 /** inspect: all that is known of a container. */
 import type { ContainerConfig, ContainerInspectResponse } from "../wire/engine-api.ts";
 import type { Container } from "./container.ts";
+import { shownHealth } from "./health.ts";
 import { shownLinks } from "./links.ts";
 import { etcFile, logPath } from "./paths.ts";
 import type { Rooms } from "./rooms.ts";
@@ -14,6 +15,7 @@ export async function inspectContainer(
   const { record, id } = container;
   const { state } = record;
   const { settings } = rooms;
+  const health = shownHealth(container);
   const writable = size ? await rooms.rootfs.usage(id) : 0;
   return {
     Id: id,
@@ -32,6 +34,7 @@ export async function inspectContainer(
       Error: state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
+      ...(health === undefined ? {} : { Health: health }),
     },
     Image: record.imageId,
     ResolvConfPath: etcFile(settings, id, "resolv.conf"),

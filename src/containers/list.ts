@@ -56,6 +56,10 @@ function summarise(rooms: Rooms, container: Container, nowMs: number): Container
     Labels: record.config.Labels ?? {},
     State: record.state.status,
     Status: statusText(record, nowMs),
+    Health: {
+      Status: record.state.health?.status ?? "none",
+      FailingStreak: record.state.health?.failingStreak ?? 0,
+    },
     HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? "bridge" },
     NetworkSettings: { Networks: settings.Networks ?? {} },
     Mounts: record.mounts as MountPoint[],

@@ -1,6 +1,8 @@
 /** What is remembered of a container, and how its state reads. */
+
 import { humanDuration } from "../lib/units.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint } from "../wire/engine-api.ts";
+import type { HealthState } from "./health.ts";
 
 /** Docker's states of a container (Engine API, ContainerState.Status). */
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -24,6 +26,8 @@ export interface ContainerRunState {
   startedAt: string;
   finishedAt: string;
   oomKilled: boolean;
+  /** There where health is checked. */
+  health?: HealthState;
   /** Paused by a commit alone, which lets it go on again. */
   frozenForCommit?: boolean;
   /** The limits in `hostConfig` are on their way into the kernel. */
@@ -83,6 +87,11 @@ export function createdState(): ContainerRunState {
   };
 }
 
+function healthText({ health }: ContainerRunState): string {
+  if (health === undefined) return "";
+  return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
+}
+
 /** True while the container has processes. */
 export function isRunning(record: ContainerRecord): boolean {
   return record.state.status === "running" || record.state.status === "paused";
@@ -93,7 +102,7 @@ export function statusText({ state }: ContainerRecord, nowMs: number): string {
   const since = (time: string) => humanDuration(Math.max(0, nowMs - Date.parse(time)));
   switch (state.status) {
     case "running":
-      return `Up ${since(state.startedAt)}`;
+      return `Up ${since(state.startedAt)}${healthText(state)}`;
     case "paused":
       return `Up ${since(state.startedAt)} (Paused)`;
     case "restarting":

@@ -11,6 +11,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { renewEtcFiles } from "./connect.ts";
 import type { Container } from "./container.ts";
 import { handleExit, type RunEnd, removeBundle } from "./exit.ts";
+import { watchHealth } from "./health.ts";
 import { establishLinks, linksOf } from "./links.ts";
 import { watchLogSize } from "./logs.ts";
 import { removeStages } from "./mount-stage.ts";
@@ -112,6 +113,7 @@ export async function settle(
     watchOom(rooms, container);
     rooms.networks.rename(container.id, container.name);
     followNetworks(rooms, container);
+    watchHealth(rooms, container, { isNew: false });
     try {
       if (rooms.networks.placesOf(container.id) !== undefined) renewEtcFiles(rooms, container);
     } catch (error) {

@@ -11,6 +11,7 @@ import { consoleOf } from "./attach.ts";
 import { buildBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { cleanUpRun } from "./exit.ts";
+import { watchHealth } from "./health.ts";
 import { establishLinks, followLinked, linksOf } from "./links.ts";
 import { backstopBytes, watchLogSize } from "./logs.ts";
 import { MountStage } from "./mount-stage.ts";
@@ -115,6 +116,7 @@ async function launch(rooms: Rooms, container: Container): Promise<void> {
   followLinked(rooms, container);
   watchLogSize(rooms, container);
   announce(rooms, container, "start");
+  watchHealth(rooms, container, { isNew: true });
   watchOom(rooms, container);
 }
 

@@ -25,6 +25,7 @@ import { type Exec, type ExecOptions, startExec } from "./exec.ts";
 import { ExitFiles, type ExitListener, type ExitRecord } from "./exits.ts";
 import { findHelpers, killHelpers } from "./helpers.ts";
 import type { OciResources, OciSpec } from "./oci.ts";
+import { type ProbeOptions, type ProbeResult, runProbe } from "./probe.ts";
 import { systemdCgroupPath } from "./resources.ts";
 import { runtimeFailure } from "./runtime-errors.ts";
 import { SealedProgram } from "./sealed-program.ts";
@@ -235,6 +236,14 @@ export class Runtime {
   pids(id: string): number[] {
     const path = this.#cgroupOf(id);
     return path === undefined ? [] : cgroupPids(path);
+  }
+
+  /** Runs a short command in a running container to its end. Throws where the runtime cannot be executed. */
+  probe(options: Omit<ProbeOptions, "runtime">): Promise<ProbeResult> {
+    const { stateRoot, runtimeArgs = [], systemdCgroup } = this.#options;
+    const program = this.#isCrun ? this.#sealed.path : this.#options.runtimePath;
+    const flags = [`--root=${stateRoot}`, ...(systemdCgroup ? ["--systemd-cgroup"] : []), ...runtimeArgs];
+    return runProbe({ ...options, runtime: [program, ...flags] });
   }
 
   /** Processor time that a container has used; undefined where its cgroup is not known. */
