@@ -163,3 +163,18 @@ describe("modes", () => {
     expect(stderr).toContain("user specified IP address is supported");
   });
 });
+
+test("a host without /etc/protocols and /etc/services, as a minimal system is, publishes ports too", async () => {
+  const hide = 'for f in /etc/protocols /etc/services; do [ ! -e $f ] || mount --bind /dev/null $f; done; exec "$@"';
+  const bare = new TestDaemon([], ["unshare", "--mount", "sh", "-c", hide, "sh"]);
+  try {
+    await (await bare.start()).withImage();
+    for (const command of [
+      ["network", "create", "--ipv6", "named"],
+      ["run", "-d", "--network", "named", "-p", "41917:80", "-p", "41917:53/udp", "alpine", "sleep", "100"],
+    ])
+      expect(await bare.brig(...command)).toMatchObject({ code: 0, stderr: "" });
+  } finally {
+    await bare.dispose();
+  }
+});

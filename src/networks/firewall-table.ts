@@ -135,7 +135,7 @@ export function tableText({ table, guardForwarding, judged }: TableOptions): str
       "drop",
       "}",
       `chain opened${family} {`,
-      family === "4" ? "meta l4proto icmp accept" : "meta l4proto ipv6-icmp accept",
+      family === "4" ? "meta l4proto icmp accept" : "meta l4proto icmpv6 accept",
       `meta l4proto . ip${family === "4" ? "" : family} daddr . th dport @opened${family} accept`,
       "drop",
       "}",

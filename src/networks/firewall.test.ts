@@ -35,6 +35,9 @@ const port = (hostPort: number, hostAddress = "0.0.0.0", containerAddress = "10.
   containerPort: 80,
 });
 
+/** Without /etc/protocols nft shows numbers. */
+const protocols: Record<string, string> = { "6": "tcp", "17": "udp" };
+
 /** The elements of a set or map as nft shows them. */
 function elements(set: string): string {
   const kind = /^(ports|anywhere|source)/.test(set) ? "map" : "set";
@@ -42,7 +45,7 @@ function elements(set: string): string {
   const listed = /elements = \{([^}]*)\}/.exec(text)?.[1] ?? "";
   return listed
     .split(",")
-    .map((element) => element.trim())
+    .map((element) => element.trim().replace(/^\d+(?= \.)/, (number) => protocols[number] ?? number))
     .sort()
     .join(", ");
 }
