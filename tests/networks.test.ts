@@ -307,6 +307,24 @@ describe("a container on several networks", () => {
 });
 
 describe("bad days", () => {
+  test("a place that a running container cannot be given in full is taken back", async () => {
+    await ok("network", "create", "--subnet", "10.91.40.0/29", "-o", "com.docker.network.bridge.name=brpart", "part");
+    const a = await run("aa");
+    const links = () => a.sh("ip -br link | cut -d@ -f1 | cut -d' ' -f1");
+    const before = links();
+    const sysctl = (value: string) => `com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=${value}`;
+    // More often than there are addresses.
+    for (let attempt = 0; attempt < 8; attempt++)
+      expect((await docker("network", "connect", "--driver-opt", sysctl("abc"), "part", "aa")).code).toBe(1);
+    expect(links()).toBe(before);
+    expect(host.sh("ip -br link show master brpart")).toBe("");
+    expect(await ok("inspect", "-f", "{{len .NetworkSettings.Networks}}", "aa")).toBe("1");
+    await ok("network", "connect", "--driver-opt", sysctl("1"), "part", "aa");
+    expect(a.sh("cat /proc/sys/net/ipv4/conf/eth1/log_martians")).toBe("1\n");
+    await remove("aa");
+    await ok("network", "rm", "part");
+  });
+
   test("a bridge that is deleted and rules that are flushed are back within a second", async () => {
     await ok("network", "create", "--subnet", "10.91.20.0/24", "-o", "com.docker.network.bridge.name=brmine", "net");
     const a = await run("aa", "--network", "net", "-p", "8083:80");

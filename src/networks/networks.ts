@@ -295,21 +295,21 @@ export class Networks {
           places,
           () => occupancy.held.length > 0,
         );
+        if (publishingOf(occupancy.endpoints) === undefined) this.#publishPorts(occupancy, container);
+        else this.#ports.move(occupancy);
+        if (!this.#names.serves(container.containerId) && hasNames(occupancy)) {
+          this.#names.prepare(occupancy, container.hostConfig, fd);
+          this.#names.serve(occupancy, container.containerId, fd);
+        }
+        delete endpoint.isUnfinished;
+        this.#save(endpoint);
       } catch (error) {
-        this.#leave(occupancy, endpoint);
+        this.#abandon(occupancy, endpoint, pid);
         throw error;
       }
-      delete endpoint.isUnfinished;
-      this.#save(endpoint);
       this.#names.announce(endpoint);
-      if (publishingOf(occupancy.endpoints) === undefined) this.#publishPorts(occupancy, container);
-      else this.#ports.move(occupancy);
+      this.#names.follow(occupancy, container.containerId);
       this.#publish("connect", endpoint);
-      if (this.#names.serves(container.containerId)) this.#names.follow(occupancy, container.containerId);
-      else if (hasNames(occupancy)) {
-        this.#names.prepare(occupancy, container.hostConfig, fd);
-        this.#names.serve(occupancy, container.containerId, fd);
-      }
     } finally {
       closeSync(fd);
     }
@@ -597,6 +597,20 @@ export class Networks {
     return endpoint;
   }
 
+  /** Takes a place back that a running container could not be given in full. What fails then is gone with the container. */
+  #abandon(occupancy: Occupancy, endpoint: Endpoint, pid: number): void {
+    for (const step of [
+      () => this.#ports.move(occupancy, endpoint),
+      () => this.#unplug(occupancy, endpoint, pid),
+      () => this.#leave(occupancy, endpoint),
+    ])
+      try {
+        step();
+      } catch (error) {
+        this.#warn(`a place on network ${endpoint.networkName} could not be given back: ${messageOf(error)}`);
+      }
+  }
+
   /** Publishes what a running container asks for, now that it is on a network where that can be. */
   #publishPorts(occupancy: Occupancy, { config, hostConfig }: NetworkedContainer): void {
     this.#ports.reserve(occupancy, publishRequests(config, hostConfig), exposedPorts(config));
@@ -702,6 +716,7 @@ export class Networks {
       const container = live.get(containerId)!;
       for (const endpoint of occupancy.endpoints.filter(({ isUnfinished }) => isUnfinished)) {
         try {
+          this.#ports.move(occupancy, endpoint);
           this.#unplug(occupancy, endpoint, container.pid);
         } catch (error) {
           this.#warn(`container ${container.name} has left ${endpoint.networkName} halfway: ${messageOf(error)}`);
