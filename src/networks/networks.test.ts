@@ -8,15 +8,20 @@ import { Netlink } from "../kernel/rtnetlink.ts";
 import { holdPort } from "../kernel/sockets.ts";
 import { StateDatabase } from "../state/database.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../wire/engine-api.ts";
+import { tableName } from "./firewall.ts";
 import { Networks, type Sandbox } from "./networks.ts";
 import type { NetworkOptions } from "./settings.ts";
 
 const unique = process.pid % 100_000;
 const bridgeName = `bt${unique}`;
 const outsideBridge = `bo${unique}`;
-const gateway = "10.213.77.1";
-const outsideHost = "10.213.78.1";
-const outsider = "10.213.78.2";
+/** Two runs at once on a machine have subnets of their own, as long as this number differs. */
+const third = (process.pid % 125) * 2;
+const subnet = `10.213.${third}`;
+const outside = `10.213.${third + 1}`;
+const gateway = `${subnet}.1`;
+const outsideHost = `${outside}.1`;
+const outsider = `${outside}.2`;
 const directory = mkdtempSync(join(tmpdir(), "brig-networks-"));
 const db = new StateDatabase(join(directory, "state.db"));
 const events: string[] = [];
@@ -130,7 +135,7 @@ beforeAll(() => {
   networks = start([]);
   host.createBridge(outsideBridge, "02:42:00:00:00:01", 1400, "test");
   const { index } = host.link(outsideBridge)!;
-  host.addAddress(index, Uint8Array.of(10, 213, 78, 1), 24);
+  host.addAddress(index, Uint8Array.of(10, 213, third + 1, 1), 24);
   outsideFd = createNetworkNamespace();
   host.createVeth({
     name: `vo${unique}`,
@@ -145,8 +150,8 @@ beforeAll(() => {
     inside.configureContainer([
       {
         name: "eth0",
-        addresses: [{ address: Uint8Array.of(10, 213, 78, 2), prefixLength: 24 }],
-        gateways: [Uint8Array.of(10, 213, 78, 1)],
+        addresses: [{ address: Uint8Array.of(10, 213, third + 1, 2), prefixLength: 24 }],
+        gateways: [Uint8Array.of(10, 213, third + 1, 1)],
       },
     ]);
     inside.close();
@@ -173,7 +178,7 @@ afterAll(async () => {
 describe("the default bridge", () => {
   test("gives addresses, MAC addresses and a default route, and says so", () => {
     const { sandbox, address, fd, id } = run();
-    expect(address).toStartWith("10.213.77.");
+    expect(address).toStartWith(`${subnet}.`);
     const { Gateway, IPPrefixLen, MacAddress, NetworkID, EndpointID } = sandbox.endpoints.bridge!;
     expect({ Gateway, IPPrefixLen }).toEqual({ Gateway: gateway, IPPrefixLen: 24 });
     expect(NetworkID).toBe(networks.inspect("bridge").Id!);
@@ -326,7 +331,7 @@ describe("published ports", () => {
     );
     const foreign = holdPort("tcp", new Uint8Array(4), 41991);
     expect(() => run(publish("41991"))).toThrow(
-      /failed to bind host port for 0.0.0.0:41991:10.213.77.\d+:80\/tcp: address already in use$/,
+      new RegExp(`failed to bind host port for 0.0.0.0:41991:${subnet}.\\d+:80/tcp: address already in use$`),
     );
     expect(() => run(publish("41992", "203.0.113.9"))).toThrow("cannot assign requested address");
     expect(Object.keys(networks.inspect("bridge").Containers)).toEqual(before);
@@ -392,7 +397,7 @@ describe("recovery", () => {
     expect(() => holdPort("tcp", new Uint8Array(4), 41980)).toThrow("Address already in use");
     const idle = networks.settingsOf(gone.id, 0, { hostConfig: {}, endpoints: { bridge: {} } }).Networks;
     expect(idle).toMatchObject({ bridge: { EndpointID: "", IPAddress: "" } });
-    expect(nft.run("list ruleset")).not.toContain("41981");
+    expect(nft.run(`list table inet ${tableName(bridgeName)}`)).not.toContain("41981");
     const b = run();
     expect(b.address).not.toBe(a.address);
     networks.release(a.id);
@@ -420,16 +425,16 @@ describe("recovery", () => {
 });
 
 test("a route that the host gets later and that takes packets away from a network is told, once", () => {
-  const route = ["ip", "route", "add", "10.213.77.128/25", "dev", outsideBridge];
+  const route = ["ip", "route", "add", `${subnet}.128/25`, "dev", outsideBridge];
   expect(Bun.spawnSync(route).exitCode).toBe(0);
   try {
     for (let look = 0; look < 25; look++) networks.mend();
   } finally {
     Bun.spawnSync(route.with(2, "del"));
   }
-  const told = warnings.splice(0).filter((warning) => warning.includes("10.213.77.128/25"));
+  const told = warnings.splice(0).filter((warning) => warning.includes(`${subnet}.128/25`));
   expect(told).toHaveLength(1);
-  expect(told[0]).toContain("overlaps network bridge (10.213.77.0/24)");
+  expect(told[0]).toContain(`overlaps network bridge (${subnet}.0/24)`);
 });
 
 test("containers that may not talk to each other do so by published ports and links alone", async () => {
