@@ -1,6 +1,7 @@
 /** Limits, each tried by a program that wants more than it may have. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { splitDevice } from "../src/kernel/files.ts";
 import { TestDaemon } from "./support/daemon.ts";
 
@@ -135,21 +136,26 @@ describe("processor", () => {
   });
 });
 
-test("a disk is written no faster than it may be", async () => {
-  const disk = (await Bun.$`findmnt -no SOURCE --target ${daemon.root}`.text()).trim();
-  const { major, minor } = splitDevice(BigInt(statSync(disk).rdev));
-  const { stderr } = await sh(
-    ["--device-write-bps", `${disk}:2mb`],
-    "time dd if=/dev/zero of=/file bs=512k count=12 oflag=direct",
-  );
-  // The first burst is let through.
-  const seconds = Number(/real\s+0m ([\d.]+)s/.exec(stderr)?.[1]);
-  expect(seconds, stderr).toBeGreaterThan(1.5);
-  await docker("run", "-d", "--name", "slow", "--device-write-iops", `${disk}:77`, "alpine", "sleep", "100");
-  const file = await cgroupFile("slow", "blkio/blkio.throttle.write_iops_device", "io.max");
-  expect(file).toMatch(new RegExp(`^${major}:${minor} .*77`));
-  await docker("rm", "-f", "slow");
-});
+const disk = Bun.spawnSync(["findmnt", "-no", "SOURCE", "--target", tmpdir()]).stdout.toString().trim();
+
+// Elsewhere the files are on no disk that could be named.
+test.skipIf(!existsSync(disk) || !statSync(disk).isBlockDevice())(
+  "a disk is written no faster than it may be",
+  async () => {
+    const { major, minor } = splitDevice(BigInt(statSync(disk).rdev));
+    const { stderr } = await sh(
+      ["--device-write-bps", `${disk}:2mb`],
+      "time dd if=/dev/zero of=/file bs=512k count=12 oflag=direct",
+    );
+    // The first burst is let through.
+    const seconds = Number(/real\s+0m ([\d.]+)s/.exec(stderr)?.[1]);
+    expect(seconds, stderr).toBeGreaterThan(1.5);
+    await docker("run", "-d", "--name", "slow", "--device-write-iops", `${disk}:77`, "alpine", "sleep", "100");
+    const file = await cgroupFile("slow", "blkio/blkio.throttle.write_iops_device", "io.max");
+    expect(file).toMatch(new RegExp(`^${major}:${minor} .*77`));
+    await docker("rm", "-f", "slow");
+  },
+);
 
 describe("devices", () => {
   const { major, minor } = splitDevice(BigInt(statSync("/dev/fuse").rdev));

@@ -167,12 +167,14 @@ const dockerd = {
   child: undefined as Bun.Subprocess | undefined,
   async start(): Promise<void> {
     const socket = join(scratch, "docker.sock");
+    const config = join(scratch, "dockerd.json");
+    await Bun.write(config, "{}");
     this.child = Bun.spawn(
       [
         ...enter,
         "dockerd",
         ...["-H", `unix://${socket}`, "--data-root", `${scratch}/docker`, "--exec-root", `${scratch}/docker-run`],
-        ...["--pidfile", `${scratch}/docker.pid`, "--bip", "172.31.1.1/24", "--config-file", "/dev/null"],
+        ...["--pidfile", `${scratch}/docker.pid`, "--bip", "172.31.1.1/24", "--config-file", config],
       ],
       { stdin: "ignore", stdout: "ignore", stderr: Bun.file(join(scratch, "dockerd.log")) },
     );

@@ -9,7 +9,7 @@ import { LabHost, together } from "./support/netlab.ts";
 const host = new LabHost();
 const neighbour = new LabHost();
 const daemon = new TestDaemon(["--bip", "10.91.0.1/24"], ["nsenter", `--net=${host.path}`]);
-const docker = (...args: string[]) => daemon.docker(...args);
+const docker = (...args: string[]) => daemon.client(...args);
 const containers = new Map<string, LabHost>();
 
 beforeAll(async () => {
@@ -50,7 +50,7 @@ const addressOf = (name: string, network: string, field = "IPAddress") =>
   ok("inspect", "-f", `{{(index .NetworkSettings.Networks ${JSON.stringify(network)}).${field}}}`, name);
 const refusal = async (...args: string[]) =>
   (await docker(...args)).stderr
-    .replace(/^(docker: )?Error response from daemon: /, "")
+    .replace(/^((docker|brig): )?Error response from daemon: /, "")
     .split("\n\nRun ")[0]!
     .trim();
 
@@ -350,7 +350,8 @@ describe("bad days", () => {
     await Bun.sleep(1000);
     expect(await works()).toEqual(before);
     host.sh(
-      `nft flush ruleset; ip link del brmine; ip link add brmine type dummy 2>/dev/null || ip link add brmine type veth`,
+      // The daemon may have made its bridge anew in between.
+      "nft flush ruleset; for i in $(seq 50); do ip link del brmine || true; ip link add brmine type veth && exit; done; exit 1",
     );
     await Bun.sleep(1100);
     // Somebody else's link has the name: the others work on.

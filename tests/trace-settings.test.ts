@@ -12,7 +12,7 @@ const neighbourAddress = "192.0.2.2";
 const server = ["sh", "-c", "mkdir /w; echo page >/w/index.html; exec httpd -f -p 80 -h /w"];
 
 async function ok(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.docker(...args);
+  const { code, stdout, stderr } = await daemon.client(...args);
   if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${stderr}`);
   return stdout.trim();
 }
@@ -32,7 +32,7 @@ async function trace(from: string, to: string, passive = false): Promise<TraceRe
 async function attempt(from: string, to: string): Promise<boolean> {
   const url = `http://${to}/`;
   if (from !== "host" && from !== neighbourAddress)
-    return (await daemon.docker("exec", from, "timeout", "2", "wget", "-qO-", url)).stdout === "page\n";
+    return (await daemon.client("exec", from, "timeout", "2", "wget", "-qO-", url)).stdout === "page\n";
   const { path } = from === "host" ? host : neighbour;
   const child = Bun.spawn(["nsenter", `--net=${path}`, "curl", "-s", "-m", "1.5", url], { stdin: "ignore" });
   return (await child.stdout.text()) === "page\n";
@@ -147,7 +147,7 @@ test("networks that are reached directly, without IPv4, and beside the host", as
 });
 
 test("macvlan: what passes by the host is tried", async () => {
-  const made = await daemon.docker(
+  const made = await daemon.client(
     "network",
     "create",
     "-d",

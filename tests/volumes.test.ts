@@ -19,9 +19,9 @@ afterAll(async () => {
 });
 
 const sh = async (options: string[], script: string) =>
-  daemon.docker("run", "--rm", "--network", "none", ...options, "alpine", "sh", "-c", script);
+  daemon.client("run", "--rm", "--network", "none", ...options, "alpine", "sh", "-c", script);
 const create = (name: string, ...options: string[]) =>
-  daemon.docker("volume", "create", ...options.flatMap((option) => ["-o", option]), name);
+  daemon.client("volume", "create", ...options.flatMap((option) => ["-o", option]), name);
 const dataOf = (name: string) => join(daemon.root, "data/volumes", name, "_data");
 /** What is mounted below the daemon's roots. */
 const mounted = () =>
@@ -60,15 +60,15 @@ describe("options of the local driver", () => {
     expect((await sh(["-v", "memory:/x"], script)).stdout).toBe("1000\n1024\nnoexec\n");
     expect(mounted()).toEqual([]);
     const long = ["run", "-d", "--network", "none", "-v", "memory:/x", "--name"];
-    for (const name of ["one", "two"]) await daemon.docker(...long, name, "alpine", "sleep", "1000");
-    await daemon.docker("exec", "one", "sh", "-c", "echo kept >/x/file");
-    await daemon.docker("rm", "-f", "one");
-    expect((await daemon.docker("exec", "two", "cat", "/x/file")).stdout).toBe("kept\n");
+    for (const name of ["one", "two"]) await daemon.client(...long, name, "alpine", "sleep", "1000");
+    await daemon.client("exec", "one", "sh", "-c", "echo kept >/x/file");
+    await daemon.client("rm", "-f", "one");
+    expect((await daemon.client("exec", "two", "cat", "/x/file")).stdout).toBe("kept\n");
     expect((await daemon.brig("cp", "two:/x/file", "-")).stdout).toContain("kept\n");
     // A daemon that is killed finds it again, and takes it down when the last one goes.
     await daemon.end("SIGKILL");
     await daemon.start();
-    expect((await daemon.docker("exec", "two", "cat", "/x/file")).stdout).toBe("kept\n");
+    expect((await daemon.client("exec", "two", "cat", "/x/file")).stdout).toBe("kept\n");
     expect((await sh(["-v", "memory:/y"], "cat /y/file")).stdout).toBe("kept\n");
     expect(mounted()).toContain(dataOf("memory"));
     await daemon.end("SIGKILL");
@@ -76,9 +76,9 @@ describe("options of the local driver", () => {
       if (pid !== "" && readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(daemon.root))
         process.kill(Number(pid), "SIGKILL");
     await daemon.start();
-    await daemon.docker("rm", "-f", "two");
+    await daemon.client("rm", "-f", "two");
     expect(mounted()).toEqual([]);
-    expect((await daemon.docker("volume", "rm", "memory")).code).toBe(0);
+    expect((await daemon.client("volume", "rm", "memory")).code).toBe(0);
   }, 30_000);
 
   test("a bind, read-only; its content survives the volume", async () => {
@@ -89,13 +89,13 @@ describe("options of the local driver", () => {
     expect([read.stdout, read.code]).toEqual(["precious", 1]);
     const copied = await daemon.brig("cp", join(source, "file"), "nosuch:/x");
     expect(copied.code).toBe(1);
-    await daemon.docker("create", "--name", "holder", "-v", "bound:/x", "alpine");
+    await daemon.client("create", "--name", "holder", "-v", "bound:/x", "alpine");
     expect((await daemon.brig("cp", "holder:/x/file", "-")).stdout).toContain("precious");
-    expect((await daemon.docker("volume", "rm", "bound")).stderr).toContain("volume is in use");
-    await daemon.docker("rm", "holder");
+    expect((await daemon.client("volume", "rm", "bound")).stderr).toContain("volume is in use");
+    await daemon.client("rm", "holder");
     // Also where somebody has mounted it meanwhile.
     await run(["mount", "--bind", source, dataOf("bound")]);
-    expect((await daemon.docker("volume", "rm", "bound")).code).toBe(0);
+    expect((await daemon.client("volume", "rm", "bound")).code).toBe(0);
     expect(readFileSync(join(source, "file"), "utf8")).toBe("precious");
     expect(existsSync(dataOf("bound"))).toBe(false);
     expect(mounted()).toEqual([]);
@@ -114,7 +114,7 @@ describe("options of the local driver", () => {
         `error while mounting volume 'PATH': failed to mount local volume: ${words}`,
       );
       expect(code).not.toBe(0);
-      expect((await daemon.docker("volume", "rm", "bad")).code).toBe(0);
+      expect((await daemon.client("volume", "rm", "bad")).code).toBe(0);
     }
     expect(await daemon.leftovers()).toEqual([]);
   });
@@ -151,23 +151,23 @@ describe("parts", () => {
       ["/a", "subpath must be a relative path within the volume"],
     ] as const)
       expect((await sh(part(subpath), "true")).stderr).toContain(words);
-    await daemon.docker("create", "--name", "part", "--network", "none", ...part("a"), "alpine", "sleep", "1000");
+    await daemon.client("create", "--name", "part", "--network", "none", ...part("a"), "alpine", "sleep", "1000");
     expect((await sh(["--volumes-from", "part"], "ls /y")).stdout).toBe("b\nf\ng\n");
     const copied = await run(["bash", "-c", `${brigBinary} -H ${daemon.host} cp part:/y - | tar t`]);
     expect(copied.stdout).toBe("y/\ny/b/\ny/f\ny/g\n");
-    await daemon.docker("start", "part");
+    await daemon.client("start", "part");
     expect(mounted()).toEqual([join(daemon.root, "run/containers", await idOf("part"), "rootfs")]);
-    await daemon.docker("rm", "-f", "part");
-    await daemon.docker("volume", "rm", "whole");
+    await daemon.client("rm", "-f", "part");
+    await daemon.client("volume", "rm", "whole");
     expect(readdirSync(join(daemon.root, "run/mounts"))).toEqual([]);
   });
 
   test("an image as a mount: read-only, and its layers stay as long as a container has it", async () => {
-    await daemon.docker("create", "--name", "base", "alpine");
+    await daemon.client("create", "--name", "base", "alpine");
     writeFileSync(join(here, "more"), "more");
     await daemon.brig("cp", join(here, "more"), "base:/more");
-    await daemon.docker("commit", "base", "mounted:1");
-    await daemon.docker("rm", "base");
+    await daemon.client("commit", "base", "mounted:1");
+    await daemon.client("rm", "base");
     const mount = (rest = "") => ["--mount", `type=image,src=mounted:1,dst=/i${rest}`];
     expect((await sh(mount(), "cat /i/more; ls -d /i/bin/sh; touch /i/x || echo refused")).stdout).toBe(
       "more/i/bin/sh\nrefused\n",
@@ -176,27 +176,27 @@ describe("parts", () => {
     expect((await sh(mount(",image-subpath=nosuch"), "true")).stderr).toContain("no such file or directory");
     expect((await sh(["--mount", "type=image,src=nosuch,dst=/i"], "true")).stderr).toContain("No such image: nosuch");
     expect((await sh(["--mount", "type=image,dst=/i"], "true")).stderr).toContain("field Source must not be empty");
-    await daemon.docker("create", "--name", "user", "--network", "none", ...mount(), "alpine", "cat", "/i/more");
-    await daemon.docker("rmi", "-f", "mounted:1");
-    expect((await daemon.docker("start", "-a", "user")).stdout).toBe("more");
+    await daemon.client("create", "--name", "user", "--network", "none", ...mount(), "alpine", "cat", "/i/more");
+    await daemon.client("rmi", "-f", "mounted:1");
+    expect((await daemon.client("start", "-a", "user")).stdout).toBe("more");
     expect((await daemon.brig("cp", "user:/i/more", "-")).stdout).toContain("more");
-    const inspected = await daemon.docker(
+    const inspected = await daemon.client(
       "inspect",
       "-f",
       "{{range .Mounts}}{{.Type}} {{.Name}} {{.RW}}{{end}}",
       "user",
     );
     expect(inspected.stdout).toBe("image mounted:1 false\n");
-    await daemon.docker("rm", "user");
+    await daemon.client("rm", "user");
     expect(mounted()).toEqual([]);
   });
 });
 
-const idOf = async (name: string) => (await daemon.docker("inspect", "-f", "{{.Id}}", name)).stdout.trim();
+const idOf = async (name: string) => (await daemon.client("inspect", "-f", "{{.Id}}", name)).stdout.trim();
 
 test("kill -9 while volumes are made and removed: each is there or not, and none that is used is lost", async () => {
-  await daemon.docker("run", "-d", "--network", "none", "--name", "user", "-v", "used:/x", "alpine", "sleep", "1000");
-  await daemon.docker("exec", "user", "sh", "-c", "echo kept >/x/file");
+  await daemon.client("run", "-d", "--network", "none", "--name", "user", "-v", "used:/x", "alpine", "sleep", "1000");
+  await daemon.client("exec", "user", "sh", "-c", "echo kept >/x/file");
   for (let round = 0; round < 3; round++) {
     const made: Promise<unknown>[] = [];
     for (let index = 0; index < 30; index++)
@@ -218,8 +218,8 @@ test("kill -9 while volumes are made and removed: each is there or not, and none
     expect(names).toContain("used");
     expect(readdirSync(join(daemon.root, "data/volumes")).sort()).toEqual(names.sort());
   }
-  expect((await daemon.docker("exec", "user", "cat", "/x/file")).stdout).toBe("kept\n");
-  await daemon.docker("rm", "-f", "user");
-  await daemon.docker("volume", "prune", "-af");
+  expect((await daemon.client("exec", "user", "cat", "/x/file")).stdout).toBe("kept\n");
+  await daemon.client("rm", "-f", "user");
+  await daemon.client("volume", "prune", "-af");
   expect(readdirSync(join(daemon.root, "data/volumes"))).toEqual([]);
 }, 30_000);

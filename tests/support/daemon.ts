@@ -29,6 +29,13 @@ export async function run(
   return { code, stdout, stderr };
 }
 
+let recentClient: boolean | undefined;
+
+function isRecentClient(): boolean {
+  recentClient ??= /version (2[89]|[3-9]\d)\./.test(Bun.spawnSync(["docker", "--version"]).stdout.toString());
+  return recentClient;
+}
+
 export class TestDaemon {
   readonly root = mkdtempSync(join(tmpdir(), "brig-e2e-"));
   readonly host = `unix://${this.root}/brig.sock`;
@@ -87,6 +94,11 @@ export class TestDaemon {
   /** The real docker client on this daemon. */
   docker(...args: string[]): Promise<Outcome> {
     return run(["docker", "-H", this.host, ...args]);
+  }
+
+  /** The real client where it knows the commands and flags of the version whose words Brig speaks, else Brig's own. */
+  client(...args: string[]): Promise<Outcome> {
+    return isRecentClient() ? this.docker(...args) : this.brig(...args);
   }
 
   dockerWith(stdin: string | Uint8Array, ...args: string[]): Promise<Outcome> {
