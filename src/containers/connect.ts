@@ -1,5 +1,4 @@
 /** connect and disconnect: a container's networks, while it runs and while it does not. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { processStartTime } from "../kernel/process.ts";
 import { BrigError, forbidden, invalidParameter, notFound } from "../lib/errors.ts";
 import { hostsWithAddresses } from "../networks/files.ts";
@@ -8,7 +7,7 @@ import { keptFdsStart } from "../runtime/conmon.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { ownAddresses } from "./bundle.ts";
 import type { Container } from "./container.ts";
-import { etcFile } from "./paths.ts";
+import { changeEtcFile } from "./etc-files.ts";
 import type { Rooms } from "./rooms.ts";
 
 /**
@@ -37,15 +36,13 @@ export function connectContainer(
     const known = keyOf(rooms, container, name);
     if (known !== undefined) throw forbidden(`endpoint with name ${record.name} already exists in network ${name}`);
     rooms.networks.checkConnect(subject, name, settings);
-    if (container.running) {
-      rooms.networks.connect(subject, record.state.pid, name, settings);
-      renewEtcFiles(rooms, container);
-    }
+    if (container.running) rooms.networks.connect(subject, record.state.pid, name, settings);
     record.endpoints[name] = settings;
     // Docker's: a container that has left its only network belongs to the next one it comes to.
     if (keyOf(rooms, container, mode) === undefined && Object.keys(record.endpoints).length === 1)
       record.hostConfig.NetworkMode = name;
     rooms.store.save(container);
+    if (container.running) renewEtcFiles(rooms, container);
   });
 }
 
@@ -97,21 +94,19 @@ export function renewEtcFiles(rooms: Rooms, container: Container): void {
   renewHosts(rooms, container);
   const renewal = rooms.networks.resolvConfOf(networked(container));
   if (renewal === undefined) return;
-  const path = etcFile(rooms.settings, container.id, "resolv.conf");
-  // In place, because it is mounted in the container.
-  if (renewal.before.includes(readFileSync(path, "utf8"))) writeFileSync(path, renewal.now);
+  const { before, now } = renewal;
+  changeEtcFile(rooms, container.id, "resolv.conf", (content) => (before.includes(content) ? now : content));
 }
 
 /** `leaving`: a network the container is still on. */
-function renewHosts({ networks, settings }: Rooms, { id, record }: Container, leaving = ""): void {
-  const { Networks = {} } = networks.settingsOf(id, record.state.pid, record);
+function renewHosts(rooms: Rooms, { id, record }: Container, leaving = ""): void {
+  const { Networks = {} } = rooms.networks.settingsOf(id, record.state.pid, record);
   const { [leaving]: left, ...kept } = Networks;
-  const path = etcFile(settings, id, "hosts");
-  const content = readFileSync(path, "utf8");
   const names = { hostname: record.config.Hostname ?? "", domainname: record.config.Domainname ?? "" };
   const gone = left === undefined ? [] : ownAddresses({ left });
-  const renewed = hostsWithAddresses(content, names, { gone, come: ownAddresses(kept) });
-  if (renewed !== content) writeFileSync(path, renewed);
+  changeEtcFile(rooms, id, "hosts", (content) =>
+    hostsWithAddresses(content, names, { gone, come: ownAddresses(kept) }),
+  );
 }
 
 /** A container as its networks know it. */

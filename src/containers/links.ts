@@ -2,13 +2,12 @@
  * Links on the default network (`--link container:alias`): lines in /etc/hosts, variables that tell where the other's
  * ports are, and the way to these ports where containers may not talk to each other. Other networks have names.
  */
-import { readFileSync, writeFileSync } from "node:fs";
 import { conflict } from "../lib/errors.ts";
 import type { LinkedPorts } from "../networks/networks.ts";
 import { exposedPorts } from "../networks/record.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import type { Container } from "./container.ts";
-import { etcFile } from "./paths.ts";
+import { changeEtcFile } from "./etc-files.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -83,17 +82,21 @@ export function followLinked(rooms: Rooms, child: Container): void {
   for (const owner of rooms.linkOwners.get(child.id) ?? []) {
     const container = rooms.store.byId(owner);
     if (container === undefined || !container.running) continue;
-    const path = etcFile(rooms.settings, owner, "hosts");
     const links = linksOf(rooms, container.record, { onlyRunning: true });
-    const lines = readFileSync(path, "utf8").split("\n");
-    for (const { address, names } of linkLines(links.filter((link) => link.child === child))) {
-      const at = lines.findIndex((line) => line.endsWith(`\t${names.join(" ")}`));
-      if (at >= 0) lines[at] = `${address}\t${names.join(" ")}`;
-    }
-    // In place, because it is mounted in the container.
-    writeFileSync(path, lines.join("\n"));
+    const come = linkLines(links.filter((link) => link.child === child));
+    changeEtcFile(rooms, owner, "hosts", (content) => withLinks(content, come));
     rooms.networks.setLinks(owner, linkedPorts(links));
   }
+}
+
+/** Content of /etc/hosts in which linked containers have come to other addresses. */
+function withLinks(content: string, links: { address: string; names: string[] }[]): string {
+  const lines = content.split("\n");
+  for (const { address, names } of links) {
+    const at = lines.findIndex((line) => line.endsWith(`\t${names.join(" ")}`));
+    if (at >= 0) lines[at] = `${address}\t${names.join(" ")}`;
+  }
+  return lines.join("\n");
 }
 
 /** A container with links runs: it is to hear of the others, and may reach their ports. */

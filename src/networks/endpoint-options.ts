@@ -18,13 +18,13 @@ export function wantedInterfaceName({ DriverOpts }: EndpointSettings): string | 
 }
 
 /**
- * The sysctls of the interface, names and values. In names IFNAME stands for it: `net.ipv4.conf.IFNAME.log_martians=1`.
+ * The sysctls of the interface, paths below /proc/sys and values. In names IFNAME stands for it: `net.ipv4.conf.IFNAME.log_martians=1`.
  * Throws on anything else: in the container's namespace all of net.* could be reached.
  */
 export function endpointSysctls(
   { DriverOpts }: EndpointSettings,
   interfaceName: string,
-): [name: string, value: string][] {
+): [path: string, value: string][] {
   const text = DriverOpts?.[sysctlsOption] ?? "";
   if (text === "") return [];
   return text.split(",").map((pair) => {
@@ -34,7 +34,8 @@ export function endpointSysctls(
       throw invalidParameter(
         `unrecognised network interface sysctl '${pair}'; the expected format is net.X.Y.IFNAME.Z=V`,
       );
-    // An interface's name may have dots, which separate the parts of a sysctl's.
-    return [name.replace(/IFNAME|ifname/, interfaceName.replaceAll(".", "/")), pair.slice(equals + 1).trim()];
+    // Only then: the interface's name may have dots of its own.
+    const path = name.replaceAll(".", "/").replace(/IFNAME|ifname/, interfaceName);
+    return [path, pair.slice(equals + 1).trim()];
   });
 }

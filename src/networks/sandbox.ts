@@ -1,6 +1,8 @@
 /** Inside of a container's network namespace: interfaces, addresses, default routes. */
+import { writeFileSync } from "node:fs";
 import { insideNetworkNamespace } from "../kernel/namespaces.ts";
 import { type Gateway, Netlink } from "../kernel/rtnetlink.ts";
+import { messageOf, systemError } from "../lib/errors.ts";
 import { addressBytes, type Family } from "./addresses.ts";
 import { writeSetting } from "./bridge.ts";
 import type { NetworkDriver } from "./driver.ts";
@@ -59,12 +61,26 @@ export function plugIn(namespaceFd: number, added: Place[], places: Place[], hai
         })),
       );
       for (const { attachment, endpoint } of added)
-        for (const [name, value] of endpointSysctls(endpoint.requested, attachment.interfaceName))
-          writeSetting(name.replaceAll(".", "/"), value);
+        for (const [path, value] of endpointSysctls(endpoint.requested, attachment.interfaceName))
+          writeSysctl(path, value);
     } finally {
       netlink.close();
     }
   });
+}
+
+/** Throws where there is no such setting, or it cannot have that value. */
+function writeSysctl(path: string, value: string): void {
+  try {
+    writeFileSync(`/proc/sys/${path}`, value);
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const reason = isMissing ? "the kernel has no such setting" : messageOf(error);
+    throw systemError(
+      `failed to set sysctl ${path.replaceAll("/", ".")} to ${JSON.stringify(value)}: ${reason}`,
+      error,
+    );
+  }
 }
 
 /** Takes an interface away and leads the default routes through the places that are left. */
@@ -75,12 +91,24 @@ export function unplug(namespaceFd: number, removed: Place, left: Place[]): void
       removed.driver.unplug(removed.attachment, netlink);
       for (const { place, gateway } of defaultRoutes(left).values()) {
         const link = netlink.link(place.attachment.interfaceName);
-        if (link !== undefined) netlink.setDefaultRoute(link.index, gateway);
+        if (link !== undefined) leadThrough(netlink, link.index, gateway);
       }
     } finally {
       netlink.close();
     }
   });
+}
+
+/** A container may take its own interfaces down, or their addresses: then nothing leads through them. */
+function leadThrough(netlink: Netlink, linkIndex: number, gateway: Gateway): void {
+  try {
+    netlink.setDefaultRoute(linkIndex, gateway);
+  } catch (error) {
+    if (
+      !["ENETUNREACH", "ENETDOWN", "EHOSTUNREACH", "ENODEV", "EINVAL"].includes((error as { code?: string }).code ?? "")
+    )
+      throw error;
+  }
 }
 
 function addressesOf({ attachment: { v4, v6 }, endpoint }: Place) {

@@ -174,6 +174,15 @@ test("30000 damaged queries neither throw nor make an answer that is none", () =
   expect(performance.now() - began).toBeLessThan(5000);
 });
 
+test("a name that no message can have is counted in none", () => {
+  const bytes = write({ name: "2.0.19.172.in-addr.arpa", type: type.PTR });
+  const out = Buffer.alloc(512);
+  const answers = [`web.${"n".repeat(64)}`, "web.mynet"];
+  const answer = { code: rcode.ok, answers, recursion: true };
+  writeAnswer(out, 0, 512, readQuery(bytes, 0, bytes.length)!, { bytes, start: 0 }, answer);
+  expect(out.readUInt16BE(6)).toBe(1);
+});
+
 function checkQuery(query: Query, length: number): void {
   expect(query.questionEnd).toBeLessThanOrEqual(length);
   if (query.name !== undefined) expect(query.name.length).toBeLessThan(255);

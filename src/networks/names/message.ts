@@ -175,8 +175,8 @@ export function writeAnswer(
       flags |= flag.truncated;
       break;
     }
+    if (next > end) count++;
     end = next;
-    count++;
   }
   if (ednsBytes !== undefined) {
     out[end] = 0;
@@ -198,7 +198,7 @@ export function writeAnswer(
 /** What is ever sent in one datagram of our own, whatever the client would take (loopback never fragments that). */
 export const maximumUdpBytes = 4096;
 
-/** Returns where the record ends, undefined where it does not fit. */
+/** Returns where the record ends, `at` for a name that can be in none, undefined where it does not fit. */
 function writeRecord(out: Buffer, at: number, limit: number, value: Uint8Array | string): number | undefined {
   const data = typeof value === "string" ? encodeName(value) : value;
   if (data === undefined) return at;
