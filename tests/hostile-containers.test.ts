@@ -23,6 +23,17 @@ async function succeed(...args: string[]): Promise<string> {
 
 const inside = (container: string, script: string) => succeed("exec", container, "sh", "-c", script);
 
+/** Whether a container that sends packets for 127.0.0.1 to its gateway gets an answer of what listens there on the host. */
+async function reachesLoopback(host: TestDaemon, network: string): Promise<boolean> {
+  using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("of the host") });
+  const inspected = await host.docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", network);
+  const script = `ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via ${inspected.stdout.trim()}
+    printf 'GET / HTTP/1.0\r\n\r\n' | timeout 2 nc 127.0.0.1 ${server.port}`;
+  const options = ["--rm", "--cap-add", "NET_ADMIN", "--sysctl", "net.ipv4.conf.all.route_localnet=1"];
+  const { stdout } = await host.docker("run", ...options, "--network", network, "alpine", "sh", "-c", script);
+  return stdout.includes("of the host");
+}
+
 async function networksOf(container: string): Promise<string[]> {
   return Object.keys(
     JSON.parse(await succeed("inspect", "-f", "{{json .NetworkSettings.Networks}}", container)),
@@ -98,5 +109,17 @@ test("sysctls of an interface whose name has dots are that interface's; those th
   for (const wrong of ["net.ipv4.conf.IFNAME.nothing=1", "net.ipv4.conf.IFNAME.log_martians=many"]) {
     const { code, stderr } = await daemon.docker("run", "--rm", "--network", network("b", wrong), "alpine", "true");
     expect({ code, stderr }).toEqual({ code: 125, stderr: expect.stringContaining("failed to set sysctl") });
+  }
+});
+
+test("what listens on the host's 127.0.0.1 is out of reach, also where the packet filter is left alone", async () => {
+  expect(await reachesLoopback(daemon, "one")).toBe(false);
+  const without = new TestDaemon(["--iptables=false"]);
+  try {
+    await without.start();
+    await without.withImage();
+    expect(await reachesLoopback(without, "bridge")).toBe(false);
+  } finally {
+    await without.dispose();
   }
 });

@@ -55,7 +55,7 @@ export class BridgeNetwork implements NetworkDriver {
       .flatMap(({ subnet, gateway }) =>
         gateway === undefined ? [] : { address: gateway, prefixLength: subnet.prefixLength },
       );
-    this.#spec = { name: this.link, mtu, alias, addresses };
+    this.#spec = { name: this.link, mtu, alias, addresses, routesLocalnet: packetFilter };
     this.filtered = {
       bridge: this.link,
       internal: record.internal,

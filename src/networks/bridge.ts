@@ -29,6 +29,8 @@ export interface BridgeSpec {
   alias: string;
   /** Its own addresses, with the prefix length of their subnets. At most one of each family. */
   addresses: { address: Address; prefixLength: number }[];
+  /** Whether 127.0.0.1 may be a client of ports published here: only where the packet filter closes what that opens. */
+  routesLocalnet: boolean;
 }
 
 const bridgeFilterSettings = "/proc/sys/net/bridge/bridge-nf-call-iptables";
@@ -42,7 +44,7 @@ export interface Bridge {
 }
 
 /** Brings a bridge to what it should be, creating it where it is not there. */
-export function bringUpBridge(netlink: Netlink, { name, mtu, alias, addresses }: BridgeSpec): Bridge {
+export function bringUpBridge(netlink: Netlink, { name, mtu, alias, addresses, routesLocalnet }: BridgeSpec): Bridge {
   let link = netlink.link(name);
   if (link !== undefined && link.kind !== "bridge") throw systemError(`existing interface ${name} is not a bridge`);
   if (link === undefined) {
@@ -69,8 +71,7 @@ export function bringUpBridge(netlink: Netlink, { name, mtu, alias, addresses }:
     else if (own) netlink.deleteAddress(index, present.address, present.prefixLength);
   }
   for (const { bytes, prefixLength } of wanted) netlink.addAddress(index, bytes, prefixLength);
-  // So that 127.0.0.1 can be a client of a published port. The packet filter's table closes what this opens.
-  writeSetting(`net/ipv4/conf/${name}/route_localnet`, "1");
+  if (own || routesLocalnet) writeSetting(`net/ipv4/conf/${name}/route_localnet`, routesLocalnet ? "1" : "0");
   return { index, own, mtu: own ? mtu : link.mtu };
 }
 
