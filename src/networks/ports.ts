@@ -4,7 +4,7 @@ import { hasIpv6, holdPort, type TransportProtocol } from "../kernel/sockets.ts"
 import { invalidParameter, messageOf, systemError } from "../lib/errors.ts";
 import type { ContainerConfig, HostConfig, PortBinding, PortMap } from "../wire/engine-api.ts";
 import { addressBytes } from "./addresses.ts";
-import { proxyPort, proxyUdpPort } from "./proxy.ts";
+import { type PassedOnPort, proxyPort, proxyUdpPort } from "./proxy.ts";
 import type { PublishedPort } from "./record.ts";
 
 /** What was asked for: one port of a container, on any port of the host between two. */
@@ -69,9 +69,13 @@ export function portMap(ports: PublishedPort[], exposed: string[]): PortMap {
 /** A port of the host, held for a container. */
 export interface HeldPort {
   port: PublishedPort;
-  /** Idempotent. */
+  /** Ends no connection that goes through the daemon. Idempotent. */
   release(): void;
+  /** The same when the container is gone: ends them. Idempotent. */
+  end(): void;
 }
+
+const heldNowhere = { release: () => {}, end: () => {} };
 
 /** Where published ports lead to. */
 export interface PortTarget {
@@ -127,7 +131,7 @@ export class PortTable {
         return this.#take(port, target);
       } catch (error) {
         onLost(port, messageOf(error));
-        return { port, release: () => {} };
+        return { port, ...heldNowhere };
       }
     });
   }
@@ -174,24 +178,25 @@ export class PortTable {
   #take(port: PublishedPort, { v4, v6, routed }: PortTarget): HeldPort {
     const { protocol, hostAddress, hostPort, containerPort } = port;
     const six = hostAddress.includes(":");
-    if (six ? routed.v6 : routed.v4) return { port: { ...port, hostPort: 0 }, release: () => {} };
+    if (six ? routed.v6 : routed.v4) return { port: { ...port, hostPort: 0 }, ...heldNowhere };
     const key = `${protocol}/${hostPort}`;
     const others = this.#held.get(key) ?? [];
     if (others.some((other) => collide(other, hostAddress)))
       throw new PortTaken(`Bind for ${hostAddress}:${hostPort} failed: port is already allocated`);
     const containerAddress = (six ? (v6 ?? v4) : (v4 ?? v6)) ?? "";
-    const passedOn = six || containerAddress.includes(":");
-    let close: () => void;
+    const isPassedOn = six || containerAddress.includes(":");
+    let passedOn: PassedOnPort;
     try {
-      if (passedOn && protocol === "tcp" && containerAddress !== "")
-        close = proxyPort(hostAddress, hostPort, containerAddress, containerPort);
-      else if (passedOn && protocol === "udp" && containerAddress !== "")
-        close = proxyUdpPort(hostAddress, hostPort, containerAddress, containerPort, (error) =>
+      if (isPassedOn && protocol === "tcp" && containerAddress !== "")
+        passedOn = proxyPort(hostAddress, hostPort, containerAddress, containerPort);
+      else if (isPassedOn && protocol === "udp" && containerAddress !== "")
+        passedOn = proxyUdpPort(hostAddress, hostPort, containerAddress, containerPort, (error) =>
           this.#warn(`[${hostAddress}]:${hostPort}/udp is published, but cannot be served: ${messageOf(error)}`),
         );
       else {
         const fd = holdPort(protocol, addressBytes(hostAddress)!, hostPort);
-        close = () => closeSync(fd);
+        const release = () => closeSync(fd);
+        passedOn = { release, end: release };
       }
     } catch (error) {
       const shown = six ? `[${hostAddress}]` : hostAddress;
@@ -202,15 +207,23 @@ export class PortTable {
     }
     this.#held.set(key, [...others, hostAddress]);
     let isHeld = true;
+    const giveBack = () => {
+      isHeld = false;
+      const left = (this.#held.get(key) ?? []).filter((other) => other !== hostAddress);
+      if (left.length === 0) this.#held.delete(key);
+      else this.#held.set(key, left);
+    };
     return {
       port,
-      release: () => {
+      release() {
         if (!isHeld) return;
-        isHeld = false;
-        close();
-        const left = (this.#held.get(key) ?? []).filter((other) => other !== hostAddress);
-        if (left.length === 0) this.#held.delete(key);
-        else this.#held.set(key, left);
+        passedOn.release();
+        giveBack();
+      },
+      end() {
+        if (!isHeld) return;
+        passedOn.end();
+        giveBack();
       },
     };
   }

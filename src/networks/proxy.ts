@@ -2,7 +2,7 @@
  * IPv6 clients of a container that has IPv4 only, and clients on ::1. The packet filter cannot translate between the
  * two, nor out of ::1, so the daemon passes their bytes on: the one case in which a published port goes through a process.
  */
-import { closeSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
 import type { Socket, SocketHandler, TCPSocketListenOptions, udp } from "bun";
 import { holdPort } from "../kernel/sockets.ts";
 import { addressBytes } from "./addresses.ts";
@@ -14,49 +14,118 @@ const udpIdleMs = 90_000;
 /** How many clients a UDP port may have at a time; the one that was silent for longest makes room. */
 const udpClients = 1024;
 
+/** How many clients all ports together may have: each costs two descriptors, and the daemon needs some for itself. */
+const clientLimit = Math.max(16, Math.floor(descriptorLimit() / 8));
+let clients = 0;
+
+/** A port that is passed on. */
+export interface PassedOnPort {
+  /** Gives the port back, and ends no connection. Idempotent. */
+  release(): void;
+  /** The same when the container is gone: nobody is left to end the connections to it. */
+  end(): void;
+}
+
+/** What the ends of a port's connections have in common. */
+interface Proxy {
+  sockets: Set<Socket<End>>;
+  isOver: boolean;
+}
+
 /** What is known about one end of a passed-on connection. */
 interface End {
+  proxy: Proxy;
   other: Socket<End> | undefined;
   /** Bytes read here that the other end could not take yet. While there are any, nothing more is read. */
   waiting: Uint8Array | undefined;
+  /** Whether nothing more comes from here. */
   finished: boolean;
+  closed: boolean;
 }
 
+const newEnd = (proxy: Proxy, other?: Socket<End>): End => ({
+  proxy,
+  other,
+  waiting: undefined,
+  finished: false,
+  closed: false,
+});
+
 /**
- * Takes a TCP port of an IPv6 address and passes connections on to a container. Returns what gives the port back,
- * and ends no connection. Throws an error with the code EADDRINUSE, EADDRNOTAVAIL…
+ * Takes a TCP port of an IPv6 address and passes connections on to a container. Throws an error with the code
+ * EADDRINUSE, EADDRNOTAVAIL…
  */
-export function proxyPort(hostname: string, port: number, containerAddress: string, containerPort: number): () => void {
+export function proxyPort(
+  hostname: string,
+  port: number,
+  containerAddress: string,
+  containerPort: number,
+): PassedOnPort {
+  const proxy: Proxy = { sockets: new Set(), isOver: false };
   const options: TCPSocketListenOptions<End> & { ipv6Only: boolean } = {
     hostname,
     port,
-    ipv6Only: hostname.includes(":"),
+    ipv6Only: true,
     exclusive: true,
     allowHalfOpen: true,
     socket: {
       ...handlers,
       open(client) {
-        const end: End = { other: undefined, waiting: undefined, finished: false };
+        const end = newEnd(proxy);
         client.data = end;
+        clients++;
+        proxy.sockets.add(client);
+        if (clients > clientLimit) {
+          client.terminate();
+          return;
+        }
         client.pause();
         Bun.connect<End>({
           hostname: containerAddress,
           port: containerPort,
           allowHalfOpen: true,
-          data: { other: client, waiting: undefined, finished: false },
+          data: newEnd(proxy, client),
           socket: handlers,
         }).then(
           (server) => {
+            if (end.closed || proxy.isOver) {
+              server.terminate();
+              return;
+            }
+            proxy.sockets.add(server);
             end.other = server;
             client.resume();
           },
           () => client.terminate(),
         );
       },
+      close(client) {
+        clients--;
+        closed(client);
+      },
     },
   };
   const listener = Bun.listen<End>(options);
-  return () => listener.stop(false);
+  return {
+    release: () => listener.stop(false),
+    end() {
+      proxy.isOver = true;
+      listener.stop(false);
+      for (const socket of [...proxy.sockets]) socket.terminate();
+    },
+  };
+}
+
+/** One end is gone: after the other had said its last, or because it broke off. */
+function closed(socket: Socket<End>): void {
+  const { data: end } = socket;
+  const { other, proxy } = end;
+  end.closed = true;
+  end.finished = true;
+  proxy.sockets.delete(socket);
+  if (other === undefined) return;
+  if (!other.data.finished) other.terminate();
+  else if (end.waiting === undefined) other.end();
 }
 
 const handlers: SocketHandler<End> = {
@@ -89,11 +158,14 @@ const handlers: SocketHandler<End> = {
     end.finished = true;
     if (end.waiting === undefined) end.other?.shutdown();
   },
-  close({ data: end }) {
-    end.other?.end();
-  },
+  close: closed,
   error() {},
 };
+
+function descriptorLimit(): number {
+  const [, soft = ""] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+  return Number(soft) || 1024;
+}
 
 /** The way of one client's datagrams, and of the answers to them. */
 interface UdpFlow {
@@ -111,7 +183,7 @@ export function proxyUdpPort(
   containerAddress: string,
   containerPort: number,
   failed: (error: unknown) => void,
-): () => void {
+): PassedOnPort {
   // Bun tells of a port that is taken a moment later; this does it now.
   closeSync(holdPort("udp", addressBytes(hostname)!, port));
   const flows = new Map<string, UdpFlow>();
@@ -120,12 +192,14 @@ export function proxyUdpPort(
     const flow = flows.get(key);
     if (flow === undefined) return;
     flows.delete(key);
+    clients--;
     clearTimeout(flow.idle);
     flow.socket?.close();
   };
   const begin = (key: string, answer: (bytes: Uint8Array) => void): UdpFlow => {
     const [oldest] = flows.keys();
-    if (flows.size >= udpClients) end(oldest!);
+    if (oldest !== undefined && (flows.size >= udpClients || clients >= clientLimit)) end(oldest);
+    clients++;
     const flow: UdpFlow = { socket: undefined, early: [], idle: setTimeout(() => end(key), udpIdleMs).unref() };
     Bun.udpSocket({
       hostname: containerAddress.includes(":") ? "::" : "0.0.0.0",
@@ -170,9 +244,10 @@ export function proxyUdpPort(
     if (isClosed) socket.close();
     else listener = socket;
   }, failed);
-  return () => {
+  const release = () => {
     isClosed = true;
     listener?.close();
     for (const key of [...flows.keys()]) end(key);
   };
+  return { release, end: release };
 }

@@ -61,7 +61,7 @@ export class PublishedPorts {
 
   /** Only lets go of what is held: the container stays published. */
   letGo(occupancy: Occupancy): void {
-    for (const { release } of occupancy.held) release();
+    for (const { end } of occupancy.held) end();
     occupancy.held = [];
   }
 
