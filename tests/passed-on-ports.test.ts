@@ -17,13 +17,13 @@ afterAll(() => daemon.dispose());
 async function serve(command: string): Promise<void> {
   const started = await daemon.docker("run", "-d", "--name", "server", "-p", "80", "alpine", "sh", "-c", command);
   expect(started.stderr).toBe("");
-  const shown = await daemon.docker("port", "server", "80");
+  const shown = await daemon.brig("port", "server", "80");
   port = Number(/\[::\]:(\d+)/.exec(shown.stdout)![1]);
   await Bun.sleep(300);
 }
 
 const connect = (socket: Partial<Bun.SocketHandler> = {}): Promise<Socket> =>
-  Bun.connect({ hostname: "::1", port, socket: { data() {}, ...socket } });
+  Bun.connect<undefined>({ hostname: "::1", port, socket: { data() {}, ...socket } });
 
 const descriptors = () => readdirSync(`/proc/${daemon.pid}/fd`).length;
 
